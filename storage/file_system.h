@@ -78,7 +78,8 @@ class FileSystem {
   /// In no particular order, without "." and "..".
   virtual absl::StatusOr<std::vector<FileInfo>> List(
       const std::string& directory) = 0;
-  /// Also creates missing parents; no error if it exists.
+  /// Also creates missing parents; no error if it exists. The names of the
+  /// directories it made are durable when it returns.
   virtual absl::Status CreateDir(const std::string& directory) = 0;
   /// Makes the names inside `directory` durable.
   virtual absl::Status SyncDir(const std::string& directory) = 0;
