@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ingest/text_parser.h"
 #include "storage/labels.h"
 
 namespace varve {
@@ -30,18 +31,16 @@ std::string_view RelabelActionName(RelabelAction action);
 /// In any letter case, as Prometheus; false for an unknown name.
 bool ParseRelabelAction(std::string_view name, RelabelAction* action);
 
-/// Which names a configuration may use.
-enum class NameValidation : uint8_t { kUtf8, kLegacy };
-bool IsValidLabelName(std::string_view name, NameValidation validation);
-bool IsValidMetricName(std::string_view name, NameValidation validation);
+bool IsValidLabelName(std::string_view name, NameScheme validation);
+bool IsValidMetricName(std::string_view name, NameScheme validation);
 
 /// One rule as it stands in the configuration.
 struct RelabelConfig {
-  std::vector<std::string> source_labels;
+  std::vector<std::string> source_labels = {};
   std::string separator = ";";
   std::string regex = "(.*)";
   uint64_t modulus = 0;
-  std::string target_label;
+  std::string target_label = {};
   std::string replacement = "$1";
   RelabelAction action = RelabelAction::kReplace;
 
@@ -58,7 +57,7 @@ class RelabelRules {
   /// position, callers add theirs.
   static absl::StatusOr<RelabelRules> Create(
       const std::vector<RelabelConfig>& configs,
-      NameValidation validation = NameValidation::kUtf8);
+      NameScheme validation = NameScheme::kUtf8);
 
   /// Applies the rules in order. False: the label set is dropped (and `labels`
   /// is left as the dropping rule saw it).

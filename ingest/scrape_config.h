@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ingest/relabel.h"
+#include "ingest/scrape_protocol.h"
 #include "storage/labels.h"
 
 namespace varve {
@@ -86,13 +87,6 @@ struct FileSdConfig {
   friend bool operator==(const FileSdConfig&, const FileSdConfig&) = default;
 };
 
-enum class ScrapeProtocol : uint8_t {
-  kOpenMetricsText100,
-  kOpenMetricsText001,
-  kPrometheusText100,
-  kPrometheusText004,
-};
-
 /// One entry of scrape_configs, with the global values filled in.
 struct ScrapeConfig {
   std::string job_name;
@@ -103,8 +97,7 @@ struct ScrapeConfig {
   int64_t scrape_interval_ms = 60 * 1000;
   int64_t scrape_timeout_ms = 10 * 1000;
   std::vector<ScrapeProtocol> scrape_protocols = {
-      ScrapeProtocol::kOpenMetricsText100, ScrapeProtocol::kOpenMetricsText001,
-      ScrapeProtocol::kPrometheusText100, ScrapeProtocol::kPrometheusText004};
+      DefaultScrapeProtocols().begin(), DefaultScrapeProtocols().end()};
   std::optional<ScrapeProtocol> fallback_scrape_protocol;
   std::string metrics_path = "/metrics";
   std::string scheme = "http";
@@ -117,7 +110,7 @@ struct ScrapeConfig {
   uint64_t label_name_length_limit = 0;
   uint64_t label_value_length_limit = 0;
   uint64_t keep_dropped_targets = 0;
-  NameValidation metric_name_validation = NameValidation::kUtf8;
+  NameScheme metric_name_validation = NameScheme::kUtf8;
   std::string metric_name_escaping = "allow-utf-8";
   bool extra_scrape_metrics = false;
   std::string scrape_failure_log_file;
