@@ -13,6 +13,10 @@ namespace varve {
 std::unique_ptr<SeriesSource> MakeMergeSource(
     std::vector<std::shared_ptr<const SeriesSource>> sources);
 
+/// Several series sets as one, in the same way. Warnings and errors are theirs.
+std::unique_ptr<SeriesSet> MakeMergeSet(
+    std::vector<std::unique_ptr<SeriesSet>> sets);
+
 /// Several cursors over the same series as one; the first wins on equal times.
 std::unique_ptr<SeriesCursor> MakeMergeCursor(
     std::vector<std::unique_ptr<SeriesCursor>> cursors);
