@@ -141,7 +141,8 @@ struct TimeShift {
 
 struct VectorSelector final : Expr {
   VectorSelector() : Expr(ExprKind::kVectorSelector) {}
-  /// The name before the braces, or the quoted one inside; "" if none.
+  /// The name before the braces; "" if there is none. A name inside of them
+  /// (`{"x"}`, `{__name__="x"}`) is only a matcher.
   std::string name;
   /// All matchers, the one for __name__ included.
   std::vector<Matcher> matchers;
