@@ -1,0 +1,338 @@
+#include "api/http_server.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+#include <chrono>
+#include <list>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+
+#include "api/http_lane.h"
+#include "api/http_session.h"
+
+namespace varve {
+namespace {
+
+namespace asio = boost::asio;
+using tcp = asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr auto kAcceptRetry = std::chrono::milliseconds(100);
+
+// A listening socket that accepts for ever.
+struct Listener {
+  explicit Listener(asio::io_context& io) : acceptor(io), retry(io) {}
+  tcp::acceptor acceptor;
+  asio::steady_timer retry;
+  std::string address;
+};
+
+struct HostPort {
+  std::string host;
+  std::string port;
+};
+
+absl::StatusOr<HostPort> SplitAddress(const std::string& address) {
+  const size_t colon = address.rfind(':');
+  if (colon == std::string::npos || colon + 1 == address.size()) {
+    return InvalidArgument("listen address {} has no port", Quote(address));
+  }
+  HostPort out{address.substr(0, colon), address.substr(colon + 1)};
+  if (out.host.starts_with('[') && out.host.ends_with(']')) {
+    out.host = out.host.substr(1, out.host.size() - 2);
+  }
+  return out;
+}
+
+class ServerImpl final : public HttpServer, public HttpSessionOwner {
+ public:
+  ServerImpl(const HttpServerOptions& options, HttpHandler* handler)
+      : options_(options),
+        handler_(handler),
+        io_(std::make_unique<asio::io_context>(options.io_threads)) {
+    for (const HttpLaneOptions& lane : options.lanes) {
+      lanes_.push_back(
+          std::make_unique<HttpLane>(lane.threads_max, lane.queue_max));
+    }
+  }
+  ~ServerImpl() override { Stop(0); }
+
+  absl::Status Listen();
+  void Run();
+
+  std::vector<int> ports() const override { return ports_; }
+  HttpServerStats Stats() const override;
+  void Stop(int64_t grace_ms) override;
+
+  // HttpSessionOwner.
+  const HttpServerOptions& options() const override { return options_; }
+  HttpHandler* handler() override { return handler_; }
+  HttpLane* lane(int index) override {
+    return lanes_.at(static_cast<size_t>(index)).get();
+  }
+  bool stopping() const override {
+    return stopping_.load(std::memory_order_relaxed);
+  }
+  bool ReserveBody(uint64_t bytes) override;
+  void ReleaseBody(uint64_t bytes) override;
+  void CountBadRequest() override { bad_requests_.fetch_add(1); }
+  void SetIdle(HttpSession* session, bool idle) override;
+  void Closed(HttpSession* session) override;
+
+ private:
+  absl::Status ListenOn(const std::string& address);
+  void Accept(Listener* listener);
+  void Accepted(Listener* listener, error_code error, tcp::socket socket);
+  void AcceptSoon(Listener* listener);
+  bool EvictIdle();
+
+  const HttpServerOptions options_;
+  HttpHandler* const handler_;
+  std::unique_ptr<asio::io_context> io_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::vector<int> ports_;
+  std::vector<std::unique_ptr<HttpLane>> lanes_;
+  std::vector<std::thread> threads_;
+  std::atomic<bool> stopping_{false};
+  std::atomic<int64_t> accepted_{0};
+  std::atomic<int64_t> evicted_{0};
+  std::atomic<int64_t> bad_requests_{0};
+  std::atomic<uint64_t> body_bytes_{0};
+
+  mutable Mutex mutex_;
+  CondVar empty_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  // Every open session; its place among the idle ones, if it is idle.
+  using IdleList = std::list<HttpSession*>;
+  IdleList idle_ ABSL_GUARDED_BY(mutex_);  // longest idle first
+  struct Known {
+    std::weak_ptr<HttpSession> session;
+    bool idle = false;
+    IdleList::iterator place;
+  };
+  std::unordered_map<HttpSession*, Known> sessions_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Listener*> paused_ ABSL_GUARDED_BY(mutex_);
+};
+
+absl::Status ServerImpl::Listen() {
+  if (options_.addresses.empty()) {
+    return InvalidArgument("no address to listen on");
+  }
+  for (const std::string& address : options_.addresses) {
+    VARVE_RETURN_IF_ERROR(ListenOn(address));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ServerImpl::ListenOn(const std::string& address) {
+  VARVE_ASSIGN_OR_RETURN(HostPort at, SplitAddress(address));
+  const bool any = at.host.empty();
+  error_code error;
+  tcp::resolver resolver(*io_);
+  const auto found = resolver.resolve(any ? "::" : at.host, at.port,
+                                      tcp::resolver::passive, error);
+  if (error || found.empty()) {
+    return Unavailable("cannot listen on {}: {}", address, error.message());
+  }
+  auto listener = std::make_unique<Listener>(*io_);
+  listener->address = address;
+  tcp::endpoint endpoint = found.begin()->endpoint();
+  tcp::acceptor& acceptor = listener->acceptor;
+  acceptor.open(endpoint.protocol(), error);
+  if (error && any) {  // a machine without IPv6
+    endpoint = tcp::endpoint(tcp::v4(), endpoint.port());
+    acceptor.open(endpoint.protocol(), error);
+  }
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error && any && endpoint.protocol() == tcp::v6()) {
+    acceptor.set_option(asio::ip::v6_only(false), error);
+  }
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(4096, error);
+  if (error) {
+    return Unavailable("cannot listen on {}: {}", address, error.message());
+  }
+  ports_.push_back(acceptor.local_endpoint().port());
+  listeners_.push_back(std::move(listener));
+  return absl::OkStatus();
+}
+
+void ServerImpl::Run() {
+  for (const auto& listener : listeners_) Accept(listener.get());
+  for (int i = 0; i < std::max(1, options_.io_threads); ++i) {
+    threads_.emplace_back([this] { io_->run(); });
+  }
+}
+
+void ServerImpl::Accept(Listener* listener) {
+  if (stopping()) return;
+  listener->acceptor.async_accept(
+      asio::make_strand(*io_),
+      [this, listener](error_code error, tcp::socket socket) {
+        Accepted(listener, error, std::move(socket));
+      });
+}
+
+// Out of descriptors, most likely: makes room and tries again.
+void ServerImpl::AcceptSoon(Listener* listener) {
+  EvictIdle();
+  listener->retry.expires_after(kAcceptRetry);
+  listener->retry.async_wait([this, listener](error_code error) {
+    if (!error) Accept(listener);
+  });
+}
+
+void ServerImpl::Accepted(Listener* listener, error_code error,
+                          tcp::socket socket) {
+  if (stopping() || error == asio::error::operation_aborted) return;
+  if (error) {
+    options_.logger.Warn("http", "accept on {}: {}", listener->address,
+                         error.message());
+    return AcceptSoon(listener);
+  }
+  accepted_.fetch_add(1);
+  auto session = HttpSession::Create(std::move(socket), this);
+  bool full = false;
+  {
+    MutexLock lock(&mutex_);
+    sessions_[session.get()].session = session;
+    full = sessions_.size() > static_cast<size_t>(options_.connections_max);
+  }
+  session->Start();
+  if (full && !EvictIdle()) {
+    MutexLock lock(&mutex_);
+    if (sessions_.size() > static_cast<size_t>(options_.connections_max)) {
+      paused_.push_back(listener);  // Closed() goes on
+      return;
+    }
+  }
+  Accept(listener);
+}
+
+bool ServerImpl::EvictIdle() {
+  std::shared_ptr<HttpSession> victim;
+  {
+    MutexLock lock(&mutex_);
+    while (!victim && !idle_.empty()) {
+      Known& known = sessions_[idle_.front()];
+      victim = known.session.lock();
+      known.idle = false;
+      idle_.pop_front();
+    }
+  }
+  if (!victim) return false;
+  evicted_.fetch_add(1);
+  victim->CloseIfIdle();
+  return true;
+}
+
+void ServerImpl::SetIdle(HttpSession* session, bool idle) {
+  MutexLock lock(&mutex_);
+  const auto it = sessions_.find(session);
+  if (it == sessions_.end() || it->second.idle == idle) return;
+  it->second.idle = idle;
+  if (idle) {
+    it->second.place = idle_.insert(idle_.end(), session);
+  } else {
+    idle_.erase(it->second.place);
+  }
+}
+
+void ServerImpl::Closed(HttpSession* session) {
+  std::vector<Listener*> resume;
+  {
+    MutexLock lock(&mutex_);
+    const auto it = sessions_.find(session);
+    if (it == sessions_.end()) return;
+    if (it->second.idle) idle_.erase(it->second.place);
+    sessions_.erase(it);
+    if (sessions_.empty()) empty_.NotifyAll();
+    resume.swap(paused_);
+  }
+  for (Listener* listener : resume) {
+    asio::post(*io_, [this, listener] { Accept(listener); });
+  }
+}
+
+bool ServerImpl::ReserveBody(uint64_t bytes) {
+  const uint64_t now = body_bytes_.fetch_add(bytes) + bytes;
+  if (now <= options_.bodies_bytes_max) return true;
+  body_bytes_.fetch_sub(bytes);
+  return false;
+}
+
+void ServerImpl::ReleaseBody(uint64_t bytes) { body_bytes_.fetch_sub(bytes); }
+
+HttpServerStats ServerImpl::Stats() const {
+  HttpServerStats stats;
+  {
+    MutexLock lock(&mutex_);
+    stats.connections = static_cast<int64_t>(sessions_.size());
+  }
+  stats.accepted = accepted_.load();
+  stats.evicted = evicted_.load();
+  stats.bad_requests = bad_requests_.load();
+  for (const auto& lane : lanes_) {
+    stats.lane_queued.push_back(lane->queued());
+    stats.lane_running.push_back(lane->running());
+  }
+  return stats;
+}
+
+void ServerImpl::Stop(int64_t grace_ms) {
+  {
+    MutexLock lock(&mutex_);
+    if (stopped_) return;
+    stopped_ = true;
+  }
+  stopping_.store(true);
+  asio::post(*io_, [this] {
+    for (const auto& listener : listeners_) {
+      error_code ignored;
+      listener->acceptor.close(ignored);
+      listener->retry.cancel();
+    }
+  });
+  while (EvictIdle()) {
+  }
+  const auto end =
+      std::chrono::steady_clock::now() + std::chrono::milliseconds(grace_ms);
+  std::vector<std::shared_ptr<HttpSession>> left;
+  {
+    MutexLock lock(&mutex_);
+    while (!sessions_.empty() && std::chrono::steady_clock::now() < end) {
+      empty_.WaitFor(&mutex_, std::chrono::milliseconds(50));
+    }
+    for (const auto& [session, known] : sessions_) {
+      if (auto s = known.session.lock()) left.push_back(std::move(s));
+    }
+  }
+  for (const auto& session : left) session->Abort();
+  left.clear();
+  for (const auto& lane : lanes_) lane->Stop();
+  io_->stop();
+  for (std::thread& thread : threads_) thread.join();
+  // What is still queued holds the last sessions; they say Closed() here.
+  listeners_.clear();
+  io_.reset();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
+    const HttpServerOptions& options, HttpHandler* handler) {
+  auto server = std::make_unique<ServerImpl>(options, handler);
+  VARVE_RETURN_IF_ERROR(server->Listen());
+  server->Run();
+  return server;
+}
+
+}  // namespace varve
