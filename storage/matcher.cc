@@ -89,6 +89,42 @@ std::string_view Operator(MatchType type) {
   return "=";
 }
 
+/// What is wrong with a regex, in the words of Go's regexp/syntax.
+std::string_view ErrorText(RE2::ErrorCode code) {
+  switch (code) {
+    case RE2::ErrorBadEscape:
+      return "invalid escape sequence";
+    case RE2::ErrorBadCharClass:
+      return "invalid character class";
+    case RE2::ErrorBadCharRange:
+      return "invalid character class range";
+    case RE2::ErrorMissingBracket:
+      return "missing closing ]";
+    case RE2::ErrorMissingParen:
+      return "missing closing )";
+    case RE2::ErrorUnexpectedParen:
+      return "unexpected )";
+    case RE2::ErrorTrailingBackslash:
+      return "trailing backslash at end of expression";
+    case RE2::ErrorRepeatArgument:
+      return "missing argument to repetition operator";
+    case RE2::ErrorRepeatSize:
+      return "invalid repeat count";
+    case RE2::ErrorRepeatOp:
+      return "invalid nested repetition operator";
+    case RE2::ErrorBadPerlOp:
+      return "invalid or unsupported Perl syntax";
+    case RE2::ErrorBadUTF8:
+      return "invalid UTF-8";
+    case RE2::ErrorBadNamedCapture:
+      return "invalid named capture";
+    case RE2::ErrorPatternTooLarge:
+      return "expression too large";
+    default:
+      return "regexp/syntax: internal error";
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<Matcher> Matcher::Create(MatchType type, std::string name,
@@ -101,11 +137,15 @@ absl::StatusOr<Matcher> Matcher::Create(MatchType type, std::string name,
     RE2::Options options(RE2::Quiet);
     options.set_dot_nl(true);
     options.set_max_mem(int64_t{8} << 20);
-    m.regex_ = std::make_shared<const Regex>("^(?:" + m.value_ + ")$", options);
     // The pattern must be a regex by itself, not only inside our brackets.
-    if (!m.regex_->re.ok() || !RE2(m.value_, options).ok()) {
+    if (const RE2 alone(m.value_, options); !alone.ok()) {
       return InvalidArgument("error parsing regexp: {}: `{}`",
-                             m.regex_->re.error(), m.value_);
+                             ErrorText(alone.error_code()), alone.error_arg());
+    }
+    m.regex_ = std::make_shared<const Regex>("^(?:" + m.value_ + ")$", options);
+    if (!m.regex_->re.ok()) {
+      return InvalidArgument("error parsing regexp: {}: `{}`",
+                             ErrorText(m.regex_->re.error_code()), m.value_);
     }
     if (type == MatchType::kRegex) {
       if (!SplitLiterals(m.value_, &m.literals_)) m.literals_.clear();
