@@ -105,12 +105,40 @@ TEST(ParserTest, RefusedAsByPrometheus) {
       {"foo{a=\"b\"",
        "1:10: parse error: unexpected end of input inside braces"},
       {"foo{a=\"b", "1:7: parse error: unterminated quoted string"},
+      {"foo{a=~\"[\"}",
+       "1:5: parse error: error parsing regexp: missing closing ]: `[`"},
+      {"foo{a=~\"(\"}",
+       "1:5: parse error: error parsing regexp: missing closing ): `(`"},
+      {"foo{a=~\"*\"}",
+       "1:5: parse error: error parsing regexp: missing argument to repetition "
+       "operator: `*`"},
+      {"foo{a=~\"a**\"}",
+       "1:5: parse error: error parsing regexp: invalid nested repetition "
+       "operator: `**`"},
       {"foo{a=~\"\\q\"}",
        "1:8: parse error: unknown escape sequence U+0071 'q'"},
+      {"foo{a=~\"a{2,1}\"}",
+       "1:5: parse error: error parsing regexp: invalid repeat count: `{2,1}`"},
+      {"foo{a=~\"(?P<n>a\"}",
+       "1:5: parse error: error parsing regexp: missing closing ): `(?P<n>a`"},
       {"foo{a=~\"\\xZZ\"}",
        "1:8: parse error: illegal character U+005A 'Z' in escape sequence"},
+      {"foo{a=~\")\"}",
+       "1:5: parse error: error parsing regexp: unexpected ): `)`"},
+      {"foo{a=~\"[b-a]\"}",
+       "1:5: parse error: error parsing regexp: invalid character class range: "
+       "`b-a`"},
+      {"foo{a=~\"a{1001}\"}",
+       "1:5: parse error: error parsing regexp: invalid repeat count: "
+       "`{1001}`"},
+      {"foo{a=~\"[[:foo:]]\"}",
+       "1:5: parse error: error parsing regexp: invalid character class range: "
+       "`[:foo:]`"},
       {"foo{a=~\"\\pX\"}",
        "1:8: parse error: unknown escape sequence U+0070 'p'"},
+      {"foo{a=~\"(?z)\"}",
+       "1:5: parse error: error parsing regexp: invalid or unsupported Perl "
+       "syntax: `(?z`"},
       {"foo{__name__=\"bar\"}",
        "1:1: parse error: metric name must not be set twice: \"foo\" or "
        "\"bar\""},
