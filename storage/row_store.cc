@@ -1,0 +1,313 @@
+#include "storage/row_store.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
+#include <rocksdb/db.h>
+#include <rocksdb/env.h>
+#include <rocksdb/options.h>
+#include <rocksdb/sst_file_writer.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "storage/mutex.h"
+#include "storage/rocksdb_env.h"
+#include "storage/status_macros.h"
+
+namespace varve {
+namespace {
+
+rocksdb::Slice ToSlice(std::string_view s) { return {s.data(), s.size()}; }
+
+absl::Status FromRocksDb(std::string_view what, const std::string& where,
+                         const rocksdb::Status& s) {
+  if (s.ok()) return absl::OkStatus();
+  std::string text = fmt::format("{} {}: {}", what, where, s.ToString());
+  if (s.IsCorruption() || s.IsPathNotFound()) {
+    return absl::DataLossError(std::move(text));
+  }
+  if (s.IsNoSpace()) return absl::ResourceExhaustedError(std::move(text));
+  if (s.IsInvalidArgument()) return absl::InternalError(std::move(text));
+  return absl::UnavailableError(std::move(text));
+}
+
+/// Values as measured in the index study, see storage/index.md.
+rocksdb::ColumnFamilyOptions IndexOptions(
+    std::shared_ptr<rocksdb::Cache> cache) {
+  rocksdb::ColumnFamilyOptions o;
+  o.compaction_style = rocksdb::kCompactionStyleLevel;
+  o.disable_auto_compactions = true;
+  o.ttl = 0;  // the default rewrites files after 30 days
+  o.periodic_compaction_seconds = 0;
+  o.write_buffer_size = 4 << 20;
+  o.compression = rocksdb::kZSTD;
+  o.compression_opts.level = 3;
+  rocksdb::BlockBasedTableOptions table;
+  table.format_version = 5;
+  table.checksum = rocksdb::kXXH3;  // Debian's CRC32c is software
+  table.block_size = 16 << 10;
+  table.block_cache = std::move(cache);
+  table.cache_index_and_filter_blocks = true;
+  o.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return o;
+}
+
+rocksdb::DBOptions StoreOptions(rocksdb::Env* env, const Logger& logger) {
+  rocksdb::DBOptions o;
+  o.env = env;
+  o.info_log = NewRocksDbLogger(logger);
+  o.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  o.create_if_missing = true;
+  o.create_missing_column_families = true;
+  // Of a log that is damaged before its tail nothing may be lost silently, for
+  // unnamed blocks are removed at start.
+  o.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  // After an error we open it again ourselves, see ReopenAfterError.
+  o.max_bgerror_resume_count = 0;
+  o.max_open_files = -1;
+  o.max_background_jobs = 2;
+  o.allow_mmap_reads = false;
+  o.allow_mmap_writes = false;
+  o.stats_dump_period_sec = 0;
+  o.stats_persist_period_sec = 0;
+  o.skip_stats_update_on_db_open = true;
+  o.max_total_wal_size = 8 << 20;
+  o.max_manifest_file_size = 4 << 20;
+  return o;
+}
+
+class RocksRowFile final : public RowFile {
+ public:
+  RocksRowFile(const rocksdb::Options& options, std::string path)
+      : path_(std::move(path)),
+        writer_(rocksdb::EnvOptions(), options, nullptr, false) {}
+
+  absl::Status Open() {
+    return FromRocksDb("open", path_, writer_.Open(path_));
+  }
+  absl::Status Add(std::string_view key, std::string_view value) override {
+    return FromRocksDb("write", path_,
+                       writer_.Put(ToSlice(key), ToSlice(value)));
+  }
+  absl::StatusOr<uint64_t> Finish() override {
+    rocksdb::ExternalSstFileInfo info;
+    VARVE_RETURN_IF_ERROR(FromRocksDb("write", path_, writer_.Finish(&info)));
+    return info.file_size;
+  }
+
+ private:
+  const std::string path_;
+  rocksdb::SstFileWriter writer_;
+};
+
+class RocksRowStore final : public RowStore {
+ public:
+  explicit RocksRowStore(const RowStoreOptions& options)
+      : options_(options), env_(NewRocksDbEnv(options.fs)) {
+    const Logger& logger = options_.logger;
+    db_options_ = StoreOptions(env_.get(), logger);
+    index_options_ = IndexOptions(rocksdb::NewLRUCache(options_.cache_bytes));
+  }
+  ~RocksRowStore() override {
+    WriterLock lock(&mutex_);
+    CloseDb();
+  }
+
+  absl::Status Open() {
+    VARVE_RETURN_IF_ERROR(options_.fs->CreateDir(options_.directory));
+    WriterLock lock(&mutex_);
+    const absl::Status strict = OpenDb();
+    if (!absl::IsDataLoss(strict)) return strict;
+    // One damaged file must not keep all others from being served: without the
+    // checks RocksDB leaves out what it cannot read.
+    db_options_.paranoid_checks = false;
+    damage_ = strict;
+    return OpenDb();
+  }
+
+  absl::Status damage() const override { return damage_; }
+
+  absl::StatusOr<std::optional<std::string>> Get(
+      Family family, std::string_view key) const override {
+    ReaderLock lock(&mutex_);
+    VARVE_RETURN_IF_ERROR(CheckOpen());
+    std::string value;
+    const rocksdb::Status s =
+        db_->Get(rocksdb::ReadOptions(), Handle(family), ToSlice(key), &value);
+    if (s.IsNotFound()) return std::optional<std::string>();
+    VARVE_RETURN_IF_ERROR(FromRocksDb("read", options_.directory, s));
+    return std::optional<std::string>(std::move(value));
+  }
+
+  absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ManifestRows(
+      std::string_view prefix) const override {
+    ReaderLock lock(&mutex_);
+    VARVE_RETURN_IF_ERROR(CheckOpen());
+    std::vector<std::pair<std::string, std::string>> rows;
+    const std::unique_ptr<rocksdb::Iterator> it(
+        db_->NewIterator(rocksdb::ReadOptions(), Handle(Family::kManifest)));
+    it->Seek(ToSlice(prefix));
+    for (; it->Valid() && it->key().starts_with(ToSlice(prefix)); it->Next()) {
+      rows.emplace_back(it->key().ToString(), it->value().ToString());
+    }
+    VARVE_RETURN_IF_ERROR(
+        FromRocksDb("read", options_.directory, it->status()));
+    return rows;
+  }
+
+  absl::Status WriteManifest(const Batch& batch) override {
+    VARVE_RETURN_IF_ERROR(ReopenAfterError());
+    ReaderLock lock(&mutex_);
+    VARVE_RETURN_IF_ERROR(CheckOpen());
+    rocksdb::WriteBatch rows;
+    rocksdb::ColumnFamilyHandle* family = Handle(Family::kManifest);
+    for (const auto& [key, value] : batch.puts) {
+      rows.Put(family, ToSlice(key), ToSlice(value)).PermitUncheckedError();
+    }
+    for (const std::string& key : batch.deletes) {
+      rows.Delete(family, ToSlice(key)).PermitUncheckedError();
+    }
+    rocksdb::WriteOptions options;
+    options.sync = true;
+    return Noted(FromRocksDb("write manifest in", options_.directory,
+                             db_->Write(options, &rows)));
+  }
+
+  absl::StatusOr<std::unique_ptr<RowFile>> NewFile(
+      const std::string& path) override {
+    auto file = std::make_unique<RocksRowFile>(
+        rocksdb::Options(db_options_, index_options_), path);
+    VARVE_RETURN_IF_ERROR(file->Open());
+    return file;
+  }
+
+  absl::Status Ingest(const std::string& path) override {
+    VARVE_RETURN_IF_ERROR(ReopenAfterError());
+    ReaderLock lock(&mutex_);
+    VARVE_RETURN_IF_ERROR(CheckOpen());
+    rocksdb::IngestExternalFileOptions options;
+    options.move_files = true;
+    options.write_global_seqno = false;
+    return Noted(FromRocksDb(
+        "ingest", path,
+        db_->IngestExternalFile(Handle(Family::kIndex), {path}, options)));
+  }
+
+  std::vector<std::string> IndexFileKeys() const override {
+    ReaderLock lock(&mutex_);
+    std::vector<rocksdb::LiveFileMetaData> files;
+    if (db_ != nullptr) db_->GetLiveFilesMetaData(&files);
+    std::vector<std::string> keys;
+    for (const auto& file : files) {
+      if (file.column_family_name == "index") keys.push_back(file.smallestkey);
+    }
+    std::sort(keys.begin(), keys.end());
+    return keys;
+  }
+
+  absl::Status DropIndexFiles(std::string_view begin,
+                              std::string_view end) override {
+    VARVE_RETURN_IF_ERROR(ReopenAfterError());
+    ReaderLock lock(&mutex_);
+    VARVE_RETURN_IF_ERROR(CheckOpen());
+    const rocksdb::Slice from = ToSlice(begin);
+    const rocksdb::Slice to = ToSlice(end);
+    const rocksdb::RangePtr range(&from, &to);
+    return Noted(FromRocksDb(
+        "drop index files in", options_.directory,
+        rocksdb::DeleteFilesInRanges(db_.get(), Handle(Family::kIndex), &range,
+                                     1, /*include_end=*/false)));
+  }
+
+ private:
+  rocksdb::ColumnFamilyHandle* Handle(Family family) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return handles_[family == Family::kIndex ? 1 : 2];
+  }
+
+  absl::Status CheckOpen() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    if (db_ != nullptr) return absl::OkStatus();
+    return Unavailable("{}: closed since a write failed", options_.directory);
+  }
+
+  absl::Status OpenDb() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    rocksdb::ColumnFamilyOptions manifest;
+    manifest.write_buffer_size = 4 << 20;
+    manifest.compression = rocksdb::kNoCompression;
+    const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
+        {rocksdb::kDefaultColumnFamilyName, manifest},
+        {"index", index_options_},
+        {"manifest", manifest}};
+    rocksdb::DB* db = nullptr;
+    const rocksdb::Status s = rocksdb::DB::Open(db_options_, options_.directory,
+                                                families, &handles_, &db);
+    db_.reset(db);
+    return FromRocksDb("open", options_.directory, s);
+  }
+
+  void CloseDb() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (db_ == nullptr) return;
+    for (rocksdb::ColumnFamilyHandle* handle : handles_) {
+      db_->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
+    }
+    handles_.clear();
+    db_->Close().PermitUncheckedError();
+    db_.reset();
+  }
+
+  /// RocksDB refuses writes after a failed one. Its Resume() flushes, polls in
+  /// a thread of its own, and an ingestion after it aborts the process (7.8, an
+  /// assertion), so we open it again, which crash tests cover. First a probe
+  /// tells whether the disk is well, for nothing can be read without RocksDB.
+  absl::Status ReopenAfterError() {
+    if (!failed_.load()) return absl::OkStatus();
+    WriterLock lock(&mutex_);
+    if (!failed_.load()) return absl::OkStatus();
+    VARVE_RETURN_IF_ERROR(ProbeDisk());
+    CloseDb();
+    VARVE_RETURN_IF_ERROR(OpenDb());
+    failed_.store(false);
+    return absl::OkStatus();
+  }
+
+  absl::Status ProbeDisk() const {
+    const std::string path = options_.directory + "/probe.tmp";
+    const absl::Status s =
+        WriteFileAtomically(options_.fs, path, std::string(kProbeBytes, 'x'));
+    options_.fs->Remove(path).IgnoreError();
+    return s;
+  }
+
+  absl::Status Noted(absl::Status status) {
+    if (!status.ok()) failed_.store(true);
+    return status;
+  }
+
+  /// More than RocksDB writes while it opens.
+  static constexpr size_t kProbeBytes = 256 << 10;
+
+  const RowStoreOptions options_;
+  const std::unique_ptr<rocksdb::Env> env_;  // outlives db_
+  rocksdb::DBOptions db_options_;            // fixed after Open()
+  rocksdb::ColumnFamilyOptions index_options_;
+  absl::Status damage_;
+  std::atomic<bool> failed_{false};
+
+  /// Held shared by every use of RocksDB, exclusively to open it again.
+  mutable SharedMutex mutex_;
+  std::unique_ptr<rocksdb::DB> db_ ABSL_GUARDED_BY(mutex_);
+  std::vector<rocksdb::ColumnFamilyHandle*> handles_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RowStore>> RowStore::Open(
+    const RowStoreOptions& options) {
+  auto store = std::make_unique<RocksRowStore>(options);
+  VARVE_RETURN_IF_ERROR(store->Open());
+  return store;
+}
+
+}  // namespace varve
