@@ -9,15 +9,46 @@
 namespace varve::promql {
 
 /// Warnings and infos that a query collects while it runs, with the place in
-/// the query text that each is about. The same text at the same place is kept
-/// once. Single-thread.
+/// the query text that each is about. The same text is kept once, at the place
+/// where it came up first. Single-thread.
+///
+/// The named methods hold the wording, so that it stands in one place; a
+/// function that needs another one adds it here.
 class Annotations {
  public:
   explicit Annotations(std::string_view query) : query_(query) {}
 
   /// `text` without the prefix "PromQL warning: " and without the position.
-  void Warn(std::string_view text, PositionRange position);
-  void Info(std::string_view text, PositionRange position);
+  void Warn(std::string_view text, PositionRange position) {
+    Add("warning", text, position, &warnings_);
+  }
+  void Info(std::string_view text, PositionRange position) {
+    Add("info", text, position, &infos_);
+  }
+
+  void InvalidQuantile(double q, PositionRange position);
+  void InvalidRatio(double ratio, double capped, PositionRange position);
+  void BadBucketLabel(std::string_view metric, std::string_view value,
+                      PositionRange position);
+  void MixedFloatsHistograms(std::string_view metric, PositionRange position);
+  void MixedFloatsHistogramsInAggregation(PositionRange position);
+  void MixedClassicNative(std::string_view metric, PositionRange position);
+  void NotCounter(std::string_view metric, PositionRange position);
+  void NotGauge(std::string_view metric, PositionRange position);
+  void MixedExponentialCustom(std::string_view metric, PositionRange position);
+  void IncompatibleBuckets(std::string_view op, PositionRange position);
+  /// `operation`: "addition", "subtraction" or "aggregation".
+  void CounterResetCollision(std::string_view operation,
+                             PositionRange position);
+
+  void PossibleNonCounter(std::string_view metric, PositionRange position);
+  void ForcedMonotonicity(std::string_view metric, PositionRange position);
+  void IncompatibleTypes(std::string_view lhs, std::string_view op,
+                         std::string_view rhs, PositionRange position);
+  void HistogramIgnored(std::string_view aggregation, PositionRange position);
+  void HistogramIgnoredInRange(std::string_view metric, PositionRange position);
+  void CustomBucketsReconciled(std::string_view operation,
+                               PositionRange position);
 
   /// The texts to show, in the order of their first appearance: at most
   /// kShownMax of each and then one that says how many more there are.
@@ -29,12 +60,19 @@ class Annotations {
   /// Kept at most, so that a query cannot fill the memory with remarks.
   static constexpr size_t kKeptMax = 1000;
 
+  struct Entry {
+    std::string text;
+    PositionRange position;
+  };
+
   void Add(std::string_view kind, std::string_view text, PositionRange position,
-           std::vector<std::string>* list);
+           std::vector<Entry>* list);
+  std::vector<std::string> Shown(const std::vector<Entry>& list,
+                                 std::string_view kind) const;
 
   const std::string query_;
-  std::vector<std::string> warnings_;
-  std::vector<std::string> infos_;
+  std::vector<Entry> warnings_;
+  std::vector<Entry> infos_;
 };
 
 }  // namespace varve::promql

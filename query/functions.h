@@ -20,7 +20,7 @@ namespace varve::promql {
 
 /// A call as a row kernel and a label kernel see it.
 struct FunctionCall {
-  const PlanNode& node;  ///< the call; node.position for annotations
+  const PlanNode& node;  ///< the call; node.position() for annotations
   EvalContext& context;
   const StepGrid& grid;
   /// Values of the scalar arguments, one per step; empty at the places of the
@@ -70,6 +70,14 @@ const FunctionImpl* FindFunctionImpl(std::string_view name);
 
 // One table per file.
 std::span<const FunctionImpl> CoreFunctions();  // functions_core.cc
+
+/// The evaluation time in seconds as an operator: time(), and the vector that
+/// functions such as hour() take when they are given none.
+OperatorPtr MakeEvaluationTime(EvalContext& context, const StepGrid& grid);
+
+/// The labels of absent(expr): those that a selector's equality matchers name
+/// once; none for any other expression.
+Labels AbsentLabels(const Expr& expr);
 
 /// The operator of a call to an instant function.
 absl::StatusOr<OperatorPtr> MakeFunction(OperatorCall call);

@@ -130,9 +130,14 @@ using OperatorPtr = std::unique_ptr<Operator>;
 /// Runs a scalar operator: one value per step.
 absl::StatusOr<std::vector<double>> ReadScalar(Operator& scalar);
 
-/// The labels without the metric name (and without what names the type and
-/// unit); what most functions and operators do to their input. With delayed
-/// name removal it only marks.
+/// The labels that say what a metric is: its name, type and unit.
+inline bool IsMetadataLabel(std::string_view name) {
+  return name == kMetricName || name == "__type__" || name == "__unit__";
+}
+Labels WithoutMetadataLabels(const Labels& labels);
+
+/// Takes the metadata labels away, as most functions and operators do with
+/// their input. With delayed name removal it only marks the series.
 void DropName(const EngineOptions& options, SeriesInfo* series);
 
 }  // namespace varve::promql

@@ -13,6 +13,10 @@
 
 namespace varve::promql {
 
+/// Times of queries are kept inside this, so that adding windows and offsets to
+/// them cannot overflow.
+inline constexpr int64_t kTimeMsMax = int64_t{1} << 61;
+
 enum class PlanKind : uint8_t {
   kNumber,
   kString,

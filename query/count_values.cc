@@ -1,0 +1,123 @@
+#include <absl/container/flat_hash_map.h>
+
+#include <charconv>
+#include <cmath>
+
+#include "query/aggregate.h"
+#include "query/grouping.h"
+#include "query/label_key.h"
+#include "storage/status_macros.h"
+
+namespace varve::promql {
+namespace {
+
+/// The shortest text that reads back as the same number, never an exponent.
+std::string ValueText(double v) {
+  if (std::isnan(v)) return "NaN";
+  if (std::isinf(v)) return v > 0 ? "+Inf" : "-Inf";
+  char text[512];
+  const auto end =
+      std::to_chars(text, text + sizeof(text), v, std::chars_format::fixed);
+  return std::string(text, end.ptr);
+}
+
+/// The labels of the output depend on the values, so all of the input is read
+/// before Series() can answer; what is held are the counts.
+class CountValues final : public Operator {
+ public:
+  CountValues(const PlanNode& node, EvalContext& context, OperatorPtr input)
+      : Operator(context, input->grid()),
+        aggregate_(As<AggregateExpr>(*node.expr)),
+        input_(std::move(input)) {}
+
+  absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
+    const std::string& label = As<StringLiteral>(*Parameter()).value;
+    if (label.empty() || !IsValidUtf8(label)) {
+      return FailedPrecondition("invalid label name {}", label);
+    }
+    std::vector<std::string> names = aggregate_.grouping;
+    if (!aggregate_.without) names.push_back(label);
+    const LabelSubset subset = aggregate_.without
+                                   ? LabelSubset::Without(std::move(names))
+                                   : LabelSubset::Only(std::move(names));
+    VARVE_ASSIGN_OR_RETURN(const std::vector<SeriesInfo>* in, input_->Series());
+    Row row;
+    while (true) {
+      VARVE_ASSIGN_OR_RETURN(const bool more, input_->Next(&row));
+      if (!more) return &series_;
+      VARVE_RETURN_IF_ERROR(
+          Count((*in)[row.series].labels, label, subset, row));
+    }
+  }
+
+  absl::StatusOr<bool> Next(Row* row) override {
+    if (next_ == counts_.size()) return false;
+    row->series = static_cast<uint32_t>(next_);
+    row->Clear(grid_.count);
+    row->values = std::move(counts_[next_++]);
+    for (double& v : row->values) {
+      if (v == 0) v = StaleNan();
+    }
+    return true;
+  }
+
+ private:
+  const Expr* Parameter() const {
+    const Expr* e = aggregate_.parameter.get();
+    while (e->kind == ExprKind::kParen) e = As<ParenExpr>(*e).expr.get();
+    return e;
+  }
+
+  absl::Status Count(const Labels& labels, const std::string& label,
+                     const LabelSubset& subset, const Row& row) {
+    absl::flat_hash_map<uint64_t, uint32_t> output_of;  // by bits of the value
+    for (size_t step = 0; step < steps(); ++step) {
+      if (row.HasHistogram(step)) {
+        return Unimplemented(
+            "count_values of native histograms is not implemented yet");
+      }
+      if (!row.HasFloat(step)) continue;
+      const double v = row.values[step];
+      const auto [it, is_new] =
+          output_of.try_emplace(std::bit_cast<uint64_t>(v), 0);
+      if (is_new) {
+        LabelsBuilder with_value(labels);
+        with_value.Set(label, ValueText(v));
+        VARVE_ASSIGN_OR_RETURN(it->second,
+                               OutputFor(subset.Of(with_value.Build())));
+      }
+      counts_[it->second][step] += 1;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<uint32_t> OutputFor(Labels labels) {
+    const auto next = static_cast<uint32_t>(series_.size());
+    const auto [it, is_new] =
+        known_.try_emplace(std::string(labels.packed()), next);
+    if (is_new) {
+      VARVE_RETURN_IF_ERROR(context_.query.ChargeBytes(static_cast<int64_t>(
+          2 * labels.packed().size() + steps() * sizeof(double) + 100)));
+      series_.push_back({std::move(labels), false});
+      counts_.emplace_back(steps(), 0.0);
+    }
+    return it->second;
+  }
+
+  const AggregateExpr& aggregate_;
+  const OperatorPtr input_;
+  absl::flat_hash_map<std::string, uint32_t> known_;
+  std::vector<SeriesInfo> series_;
+  std::vector<std::vector<double>> counts_;
+  size_t next_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<OperatorPtr> MakeCountValues(const PlanNode& node,
+                                            EvalContext& context,
+                                            OperatorPtr input) {
+  return std::make_unique<CountValues>(node, context, std::move(input));
+}
+
+}  // namespace varve::promql

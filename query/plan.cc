@@ -1,0 +1,285 @@
+#include "query/plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "query/duration.h"
+#include "storage/check.h"
+#include "storage/status_macros.h"
+
+namespace varve::promql {
+namespace {
+
+/// What converting an expression gives: whether all its steps are equal, and
+/// whether it pays to compute it at one (a number needs no such care).
+struct Converted {
+  PlanPtr node;
+  bool invariant = false;
+  bool wrap = false;
+};
+
+/// Functions whose result depends on the time of evaluation even when their
+/// arguments do not.
+bool DependsOnTime(std::string_view function) {
+  static constexpr std::string_view kNames[] = {
+      "days_in_month", "day_of_month", "day_of_week", "day_of_year",
+      "hour",          "minute",       "month",       "predict_linear",
+      "time",          "timestamp",    "year"};
+  return std::find(std::begin(kNames), std::end(kNames), function) !=
+         std::end(kNames);
+}
+
+const Expr& WithoutParens(const Expr& expr) {
+  const Expr* e = &expr;
+  while (e->kind == ExprKind::kParen) e = As<ParenExpr>(*e).expr.get();
+  return *e;
+}
+
+class Planner {
+ public:
+  Planner(const QueryParameters& parameters, const EngineOptions& options)
+      : parameters_(parameters),
+        options_(options),
+        durations_{parameters.step_ms / 1000.0,
+                   (parameters.end_ms - parameters.start_ms) / 1000.0} {}
+
+  absl::StatusOr<PlanPtr> Root(const Expr& expr) {
+    VARVE_ASSIGN_OR_RETURN(Converted c, Convert(expr));
+    return Wrapped(std::move(c));
+  }
+
+ private:
+  absl::StatusOr<Converted> Convert(const Expr& any) {
+    const Expr& expr = WithoutParens(any);
+    switch (expr.kind) {
+      case ExprKind::kNumber:
+        return Number(As<NumberLiteral>(expr));
+      case ExprKind::kString:
+        return Converted{New(PlanKind::kString, expr), true, false};
+      case ExprKind::kVectorSelector:
+        return Selector(As<VectorSelector>(expr));
+      case ExprKind::kMatrixSelector:
+        return Range(As<MatrixSelector>(expr));
+      case ExprKind::kSubquery:
+        return Subquery(As<SubqueryExpr>(expr));
+      case ExprKind::kCall:
+        return Function(As<Call>(expr));
+      case ExprKind::kAggregate:
+        return Aggregate(As<AggregateExpr>(expr));
+      case ExprKind::kBinary:
+        return Binary(As<BinaryExpr>(expr));
+      case ExprKind::kUnary:
+        return Unary(As<UnaryExpr>(expr));
+      case ExprKind::kParen:
+        break;
+    }
+    VARVE_CHECK(false);
+  }
+
+  static PlanPtr New(PlanKind kind, const Expr& expr) {
+    auto node = std::make_unique<PlanNode>();
+    node->kind = kind;
+    node->type = TypeOf(expr);
+    node->expr = &expr;
+    return node;
+  }
+
+  static PlanPtr Wrapped(Converted c) {
+    if (!c.invariant || !c.wrap || c.node->type == ValueType::kMatrix) {
+      return std::move(c.node);
+    }
+    PlanPtr node = New(PlanKind::kInvariant, *c.node->expr);
+    node->inputs.push_back(std::move(c.node));
+    return node;
+  }
+
+  static absl::StatusOr<Converted> Number(const NumberLiteral& number) {
+    PlanPtr node = New(PlanKind::kNumber, number);
+    node->number = number.value;
+    return Converted{std::move(node), true, false};
+  }
+
+  absl::StatusOr<TimeAnchor> Anchor(const TimeShift& shift) const {
+    TimeAnchor anchor;
+    anchor.offset_ms = shift.offset_ms;
+    if (shift.offset_expr != nullptr) {
+      VARVE_ASSIGN_OR_RETURN(
+          anchor.offset_ms,
+          EvaluateDuration(*shift.offset_expr, durations_, true));
+    }
+    anchor.fixed = shift.anchor != AtAnchor::kNone;
+    if (shift.anchor == AtAnchor::kTimestamp) {
+      anchor.at_ms = std::clamp(shift.at_ms, -kTimeMsMax, kTimeMsMax);
+    }
+    if (shift.anchor == AtAnchor::kStart) anchor.at_ms = parameters_.start_ms;
+    if (shift.anchor == AtAnchor::kEnd) anchor.at_ms = parameters_.end_ms;
+    return anchor;
+  }
+
+  absl::StatusOr<Converted> Selector(const VectorSelector& selector) {
+    PlanPtr node = New(PlanKind::kSelector, selector);
+    VARVE_ASSIGN_OR_RETURN(node->anchor, Anchor(selector.shift));
+    const bool fixed = node->anchor.fixed;
+    return Converted{std::move(node), fixed, fixed};
+  }
+
+  absl::StatusOr<Converted> Range(const MatrixSelector& range) {
+    PlanPtr node = New(PlanKind::kRange, range);
+    VARVE_ASSIGN_OR_RETURN(node->anchor, Anchor(range.selector->shift));
+    node->range_ms = range.range_ms;
+    if (range.range_expr != nullptr) {
+      VARVE_ASSIGN_OR_RETURN(
+          node->range_ms,
+          EvaluateDuration(*range.range_expr, durations_, false));
+    }
+    const bool fixed = node->anchor.fixed;
+    return Converted{std::move(node), fixed, false};
+  }
+
+  absl::StatusOr<Converted> Subquery(const SubqueryExpr& subquery) {
+    PlanPtr node = New(PlanKind::kSubquery, subquery);
+    VARVE_ASSIGN_OR_RETURN(node->anchor, Anchor(subquery.shift));
+    node->range_ms = subquery.range_ms;
+    if (subquery.range_expr != nullptr) {
+      VARVE_ASSIGN_OR_RETURN(
+          node->range_ms,
+          EvaluateDuration(*subquery.range_expr, durations_, false));
+    }
+    node->inner_step_ms = subquery.step_ms;
+    if (subquery.step_expr != nullptr) {
+      VARVE_ASSIGN_OR_RETURN(
+          node->inner_step_ms,
+          EvaluateDuration(*subquery.step_expr, durations_, false));
+    }
+    if (node->inner_step_ms == 0) {
+      node->inner_step_ms = options_.subquery_step_ms;
+    }
+    if (node->inner_step_ms <= 0) {
+      return InvalidArgument("the step of a subquery must be positive");
+    }
+    VARVE_ASSIGN_OR_RETURN(Converted inner, Convert(*subquery.expr));
+    inner.wrap = inner.invariant;
+    node->inputs.push_back(Wrapped(std::move(inner)));
+    const bool fixed = node->anchor.fixed;
+    return Converted{std::move(node), fixed, false};
+  }
+
+  /// Converts the inputs of a node that is invariant exactly when they are.
+  absl::StatusOr<Converted> WithInputs(PlanPtr node,
+                                       const std::vector<const Expr*>& inputs,
+                                       bool may_be_invariant) {
+    std::vector<Converted> converted;
+    bool invariant = may_be_invariant;
+    for (const Expr* input : inputs) {
+      VARVE_ASSIGN_OR_RETURN(Converted c, Convert(*input));
+      invariant = invariant && c.invariant;
+      converted.push_back(std::move(c));
+    }
+    for (Converted& c : converted) {
+      if (c.node->type == ValueType::kNone) continue;
+      node->inputs.push_back(invariant ? std::move(c.node)
+                                       : Wrapped(std::move(c)));
+    }
+    return Converted{std::move(node), invariant, invariant};
+  }
+
+  absl::StatusOr<Converted> Function(const Call& call) {
+    bool has_range = false;
+    std::vector<const Expr*> inputs;
+    for (const ExprPtr& argument : call.arguments) {
+      inputs.push_back(&WithoutParens(*argument));
+      has_range = has_range || TypeOf(*argument) == ValueType::kMatrix;
+    }
+    PlanKind kind = has_range ? PlanKind::kRangeCall : PlanKind::kFunction;
+    if (call.function->name == "timestamp" && !inputs.empty() &&
+        inputs[0]->kind == ExprKind::kVectorSelector) {
+      kind = PlanKind::kTimestamp;
+    }
+    VARVE_ASSIGN_OR_RETURN(Converted c,
+                           WithInputs(New(kind, call), inputs,
+                                      !DependsOnTime(call.function->name)));
+    for (PlanPtr& input : c.node->inputs) {
+      // The sample's own time is wanted, at every step.
+      if (kind == PlanKind::kTimestamp && input->kind == PlanKind::kInvariant) {
+        PlanPtr selector = std::move(input->inputs[0]);
+        input = std::move(selector);
+      }
+      Hint(input.get(), call.function->name, nullptr);
+    }
+    return c;
+  }
+
+  absl::StatusOr<Converted> Aggregate(const AggregateExpr& aggregate) {
+    std::vector<const Expr*> inputs = {aggregate.expr.get()};
+    if (aggregate.parameter != nullptr) {
+      inputs.push_back(aggregate.parameter.get());
+    }
+    VARVE_ASSIGN_OR_RETURN(
+        Converted c,
+        WithInputs(New(PlanKind::kAggregate, aggregate), inputs, true));
+    // A number alone is no reason to compute the aggregation at one step.
+    Hint(c.node->inputs[0].get(), ToString(aggregate.op), &aggregate);
+    return c;
+  }
+
+  absl::StatusOr<Converted> Binary(const BinaryExpr& binary) {
+    return WithInputs(New(PlanKind::kBinary, binary),
+                      {binary.lhs.get(), binary.rhs.get()}, true);
+  }
+
+  absl::StatusOr<Converted> Unary(const UnaryExpr& unary) {
+    VARVE_ASSIGN_OR_RETURN(Converted c, Convert(*unary.expr));
+    if (!unary.negative) return c;
+    PlanPtr node = New(PlanKind::kNegate, unary);
+    node->inputs.push_back(std::move(c.node));
+    c.node = std::move(node);
+    return c;
+  }
+
+  static void Hint(PlanNode* node, std::string_view function,
+                   const AggregateExpr* grouping) {
+    if (node->kind == PlanKind::kInvariant) node = node->inputs[0].get();
+    node->hint_function = function;
+    node->hint_grouping = grouping;
+  }
+
+  const QueryParameters& parameters_;
+  const EngineOptions& options_;
+  const DurationContext durations_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<const Plan>> MakePlan(
+    ExprPtr ast, std::string_view text, const QueryParameters& parameters,
+    const EngineOptions& options) {
+  auto plan = std::make_unique<Plan>();
+  plan->text = text;
+  plan->instant = parameters.step_ms == 0;
+  plan->grid.start_ms = parameters.start_ms;
+  if (!plan->instant) {
+    plan->grid.step_ms = parameters.step_ms;
+    plan->grid.count =
+        (parameters.end_ms - parameters.start_ms) / parameters.step_ms + 1;
+  }
+  VARVE_ASSIGN_OR_RETURN(plan->root, Planner(parameters, options).Root(*ast));
+  plan->ast = std::move(ast);
+  return plan;
+}
+
+StepGrid InnerGrid(const PlanNode& subquery, const StepGrid& grid) {
+  const int64_t step = subquery.inner_step_ms;
+  const int64_t after =
+      subquery.anchor.Resolve(grid.start_ms) - subquery.range_ms;
+  const int64_t last = subquery.anchor.Resolve(grid.end_ms());
+  // The first multiple of the step above `after`; division rounds to zero.
+  int64_t first = step * (after / step);
+  if (first <= after) first += step;
+  StepGrid inner;
+  inner.start_ms = first;
+  inner.step_ms = step;
+  inner.count = last < first ? 0 : (last - first) / step + 1;
+  return inner;
+}
+
+}  // namespace varve::promql

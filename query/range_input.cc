@@ -1,0 +1,197 @@
+#include "query/range_input.h"
+
+#include <algorithm>
+
+#include "query/select.h"
+#include "storage/check.h"
+#include "storage/status_macros.h"
+
+namespace varve::promql {
+namespace {
+
+/// Steps of a subquery that one query may ask for; rows of this length are
+/// held in memory.
+constexpr int64_t kInnerStepsMax = 50'000'000;
+
+/// A range vector selector.
+class SelectorInput final : public RangeInput {
+ public:
+  SelectorInput(const PlanNode& node, EvalContext& context, StepGrid grid)
+      : node_(node), context_(context), grid_(grid) {}
+
+  absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
+    VARVE_ASSIGN_OR_RETURN(
+        selected_,
+        SelectSeries(context_, *As<MatrixSelector>(*node_.expr).selector, node_,
+                     grid_, node_.range_ms));
+    return &selected_.infos;
+  }
+
+  absl::StatusOr<bool> Next(RangeSeries* out) override {
+    if (next_ == selected_.cursors.size()) return false;
+    VARVE_RETURN_IF_ERROR(context_.query.Check());
+    out->Clear();
+    out->series = static_cast<uint32_t>(next_);
+    const std::unique_ptr<SeriesCursor> cursor =
+        std::move(selected_.cursors[next_++]);
+    shared_ = true;
+    while (true) {
+      VARVE_ASSIGN_OR_RETURN(const bool more, cursor->Next(&columns_));
+      if (!more) break;
+      VARVE_RETURN_IF_ERROR(
+          context_.query.ChargeSamples(static_cast<int64_t>(columns_.size())));
+      if (columns_.kind == SampleColumns::Kind::kFloat) {
+        AddFloats(out);
+      } else {
+        AddHistograms(out);
+      }
+    }
+    if (!shared_) out->times_ids.clear();
+    return true;
+  }
+
+ private:
+  void AddFloats(RangeSeries* out) {
+    const bool starts = HasStarts();
+    if (starts && out->starts.empty()) {
+      out->starts.resize(out->times.size(), kNoStartTimestamp);
+    }
+    const bool keep_starts = starts || !out->starts.empty();
+    const size_t before = out->times.size();
+    const bool stale =
+        std::any_of(columns_.values.begin(), columns_.values.end(), IsStaleNan);
+    if (!stale) {
+      out->times.insert(out->times.end(), columns_.timestamps.begin(),
+                        columns_.timestamps.end());
+      out->values.insert(out->values.end(), columns_.values.begin(),
+                         columns_.values.end());
+    }
+    for (size_t i = 0; i < columns_.size(); ++i) {
+      if (stale && !IsStaleNan(columns_.values[i])) {
+        out->times.push_back(columns_.timestamps[i]);
+        out->values.push_back(columns_.values[i]);
+      }
+      if (keep_starts && !IsStaleNan(columns_.values[i])) {
+        out->starts.push_back(starts ? columns_.start_timestamps[i]
+                                     : kNoStartTimestamp);
+      }
+    }
+    shared_ = shared_ && !stale && columns_.timestamps_id != 0 &&
+              out->times.size() > before;
+    out->times_ids.push_back(columns_.timestamps_id);
+  }
+
+  void AddHistograms(RangeSeries* out) {
+    const bool starts = HasStarts();
+    for (size_t i = 0; i < columns_.size(); ++i) {
+      if (IsStale(*columns_.histograms[i])) continue;
+      out->histogram_times.push_back(columns_.timestamps[i]);
+      out->histograms.push_back(std::make_shared<const FloatHistogram>(
+          ToFloat(*columns_.histograms[i])));
+      out->histogram_starts.push_back(starts ? columns_.start_timestamps[i]
+                                             : kNoStartTimestamp);
+    }
+  }
+
+  bool HasStarts() const {
+    return std::any_of(columns_.start_timestamps.begin(),
+                       columns_.start_timestamps.end(),
+                       [](int64_t t) { return t != kNoStartTimestamp; });
+  }
+
+  const PlanNode& node_;
+  EvalContext& context_;
+  const StepGrid grid_;
+  SelectedSeries selected_;
+  size_t next_ = 0;
+  SampleColumns columns_;
+  bool shared_ = true;
+};
+
+/// A subquery: the points of its inner expression are the samples.
+class SubqueryInput final : public RangeInput {
+ public:
+  SubqueryInput(EvalContext& context, OperatorPtr inner)
+      : context_(context), inner_(std::move(inner)) {}
+
+  absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
+    return inner_->Series();
+  }
+
+  absl::StatusOr<bool> Next(RangeSeries* out) override {
+    out->Clear();
+    VARVE_ASSIGN_OR_RETURN(const bool more, inner_->Next(&row_));
+    if (!more) return false;
+    VARVE_RETURN_IF_ERROR(context_.query.Check());
+    out->series = row_.series;
+    const StepGrid& grid = inner_->grid();
+    for (size_t i = 0; i < row_.values.size(); ++i) {
+      const int64_t t = grid.At(static_cast<int64_t>(i));
+      if (row_.HasHistogram(i)) {
+        out->histogram_times.push_back(t);
+        out->histograms.push_back(WithoutHint(row_.histograms[i]));
+        out->histogram_starts.push_back(kNoStartTimestamp);
+      } else if (row_.HasFloat(i)) {
+        out->times.push_back(t);
+        out->values.push_back(row_.values[i]);
+      }
+    }
+    if (out->times.size() == row_.values.size()) out->times_ids.push_back(1);
+    return true;
+  }
+
+ private:
+  /// What a hint says of its neighbour does not hold for the points that a
+  /// subquery happens to pick.
+  static HistogramPtr WithoutHint(const HistogramPtr& h) {
+    if (h->reset_hint != ResetHint::kReset &&
+        h->reset_hint != ResetHint::kNotReset) {
+      return h;
+    }
+    auto copy = std::make_shared<FloatHistogram>(*h);
+    copy->reset_hint = ResetHint::kUnknown;
+    return copy;
+  }
+
+  EvalContext& context_;
+  const OperatorPtr inner_;
+  Row row_;
+};
+
+}  // namespace
+
+void RangeSeries::Clear() {
+  times.clear();
+  values.clear();
+  starts.clear();
+  histogram_times.clear();
+  histograms.clear();
+  histogram_starts.clear();
+  times_ids.clear();
+}
+
+absl::StatusOr<std::unique_ptr<RangeInput>> MakeRangeInput(
+    const PlanNode& node, EvalContext& context, const StepGrid& grid) {
+  if (node.kind == PlanKind::kRange) {
+    const auto& selector = *As<MatrixSelector>(*node.expr).selector;
+    if (selector.smoothed || selector.anchored) {
+      return Unimplemented(
+          "the modifiers smoothed and anchored are not "
+          "implemented yet");
+    }
+    return std::make_unique<SelectorInput>(node, context, grid);
+  }
+  VARVE_CHECK(node.kind == PlanKind::kSubquery);
+  const StepGrid inner_grid = InnerGrid(node, grid);
+  if (inner_grid.count > kInnerStepsMax) {
+    return ResourceExhausted(
+        "a subquery would be evaluated at {} steps, more than {}",
+        inner_grid.count, kInnerStepsMax);
+  }
+  VARVE_RETURN_IF_ERROR(context.query.ChargeBytes(inner_grid.count * 32));
+  VARVE_ASSIGN_OR_RETURN(OperatorPtr inner,
+                         Build(*node.inputs[0], context, inner_grid));
+  return std::make_unique<SubqueryInput>(context, std::move(inner));
+}
+
+}  // namespace varve::promql

@@ -1,0 +1,295 @@
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "query/kahan.h"
+#include "query/range_functions.h"
+#include "storage/sample.h"
+#include "storage/status_macros.h"
+
+// Functions of how a series changes inside a window: rate and its kin,
+// regression, changes and resets.
+
+namespace varve::promql {
+namespace {
+
+enum class Kind : uint8_t { kRate, kIncrease, kDelta };
+
+/// Does a start timestamp say that the counter began anew between two samples?
+bool IsStartReset(std::span<const int64_t> starts,
+                  std::span<const int64_t> times, size_t i) {
+  if (starts.empty()) return false;
+  const int64_t start = starts[i];
+  if (start == kNoStartTimestamp || start > times[i]) return false;
+  if (start != times[i - 1]) return start > times[i - 1];
+  // It points at the previous sample: a delta series, unless the start of that
+  // one is unknown, too.
+  return starts[i - 1] != kNoStartTimestamp;
+}
+
+/// The factor by which a difference is stretched to the whole window.
+double Factor(const WindowPlan::Extrapolation& e, Kind kind, double first,
+              double difference, double range_seconds) {
+  double factor = e.factor;
+  if (kind != Kind::kDelta && difference > 0 && first >= 0) {
+    // A counter was never below zero.
+    const double to_zero = e.sampled * (first / difference);
+    if (to_zero < e.to_start) {
+      factor = (e.sampled + to_zero + e.to_end) / e.sampled;
+    }
+  }
+  return kind == Kind::kRate ? factor / range_seconds : factor;
+}
+
+template <Kind kKind>
+absl::Status Extrapolated(const RangeCall& call, const Window& w, size_t step,
+                          Row* out) {
+  if (!w.values.empty() && !w.histograms.empty()) {
+    call.context.annotations.MixedFloatsHistograms(w.metric, call.position());
+    return absl::OkStatus();
+  }
+  if (w.histograms.size() > 1) {
+    return Unimplemented("{}() of native histograms is not implemented yet",
+                         call.name());
+  }
+  const size_t n = w.values.size();
+  if (n < 2) return absl::OkStatus();
+  double difference = w.values[n - 1] - w.values[0];
+  if (kKind != Kind::kDelta) {
+    for (size_t i = 1; i < n; ++i) {
+      if (w.values[i] < w.values[i - 1] || IsStartReset(w.starts, w.times, i)) {
+        difference += w.values[i - 1];
+      }
+    }
+  }
+  const auto e =
+      Extrapolate(w.times[0], w.times[n - 1], n, w.start_ms, w.end_ms);
+  out->SetFloat(step, difference * Factor(e, kKind, w.values[0], difference,
+                                          RangeSeconds(call.range.range_ms)));
+  return absl::OkStatus();
+}
+
+/// The same for all windows of a series, with the plan's extrapolation. Resets
+/// are looked for once; the value before each is added again for every window
+/// that holds it, in order, since a prefix sum would round differently.
+template <Kind kKind>
+void ExtrapolatedSeries(const RangeCall& call, const WindowPlan& plan,
+                        const RangeSeries& series, Row* out) {
+  const std::vector<double>& v = series.values;
+  std::vector<uint32_t> resets;
+  if (kKind != Kind::kDelta) {
+    for (size_t i = 1; i < v.size(); ++i) {
+      if (v[i] < v[i - 1]) resets.push_back(static_cast<uint32_t>(i));
+    }
+  }
+  const double range_seconds = RangeSeconds(call.range.range_ms);
+  size_t next_reset = 0;
+  for (size_t step = 0; step < plan.begin.size(); ++step) {
+    const uint32_t begin = plan.begin[step];
+    const uint32_t end = plan.end[step];
+    if (end - begin < 2) continue;
+    double difference = v[end - 1] - v[begin];
+    while (next_reset < resets.size() && resets[next_reset] <= begin) {
+      ++next_reset;
+    }
+    for (size_t r = next_reset; r < resets.size() && resets[r] < end; ++r) {
+      difference += v[resets[r] - 1];
+    }
+    out->values[step] =
+        difference * Factor(plan.extrapolation[step], kKind, v[begin],
+                            difference, range_seconds);
+  }
+}
+
+/// The last two samples of a window, whatever their kinds.
+struct LastTwo {
+  struct Sample {
+    int64_t time = 0;
+    double value = 0;
+    const FloatHistogram* histogram = nullptr;
+  };
+  Sample newer;
+  Sample older;
+};
+
+LastTwo FindLastTwo(const Window& w) {
+  size_t f = w.values.size();
+  size_t h = w.histograms.size();
+  const auto take = [&] {
+    LastTwo::Sample s;
+    if (h == 0 || (f > 0 && w.times[f - 1] > w.histogram_times[h - 1])) {
+      --f;
+      s.time = w.times[f];
+      s.value = w.values[f];
+    } else {
+      --h;
+      s.time = w.histogram_times[h];
+      s.histogram = w.histograms[h].get();
+    }
+    return s;
+  };
+  LastTwo two;
+  two.newer = take();
+  two.older = take();
+  return two;
+}
+
+template <bool kRate>
+absl::Status Instant(const RangeCall& call, const Window& w, size_t step,
+                     Row* out) {
+  if (w.values.size() + w.histograms.size() < 2) return absl::OkStatus();
+  const LastTwo two = FindLastTwo(w);
+  if ((two.newer.histogram == nullptr) != (two.older.histogram == nullptr)) {
+    call.context.annotations.MixedFloatsHistograms(w.metric, call.position());
+    return absl::OkStatus();
+  }
+  if (two.newer.histogram != nullptr) {
+    return Unimplemented("{}() of native histograms is not implemented yet",
+                         call.name());
+  }
+  double result = two.newer.value;
+  const bool reset =
+      kRate && (two.newer.value < two.older.value ||
+                IsStartReset(w.starts, w.times, w.values.size() - 1));
+  if (!reset) result -= two.older.value;
+  if (kRate) {
+    result /= static_cast<double>(two.newer.time - two.older.time) / 1000;
+  }
+  out->SetFloat(step, result);
+  return absl::OkStatus();
+}
+
+struct Line {
+  double slope = 0;
+  double intercept = 0;
+};
+
+/// Least squares, with the intercept at `origin_ms`.
+Line Regression(const Window& w, int64_t origin_ms) {
+  KahanSum x_sum;
+  KahanSum y_sum;
+  KahanSum xy_sum;
+  KahanSum xx_sum;
+  bool constant = true;
+  const auto n = static_cast<double>(w.values.size());
+  for (size_t i = 0; i < w.values.size(); ++i) {
+    const double y = w.values[i];
+    if (constant && i > 0 && y != w.values[0]) constant = false;
+    const double x = static_cast<double>(w.times[i] - origin_ms) / 1e3;
+    x_sum.Add(x);
+    y_sum.Add(y);
+    xy_sum.Add(x * y);
+    xx_sum.Add(x * x);
+  }
+  if (constant) {
+    const double nan = std::bit_cast<double>(kNormalNanBits);
+    if (std::isinf(w.values[0])) return {nan, nan};
+    return {0, w.values[0]};
+  }
+  const double x = x_sum.sum + x_sum.compensation;
+  const double y = y_sum.sum + y_sum.compensation;
+  const double xy = xy_sum.sum + xy_sum.compensation;
+  const double xx = xx_sum.sum + xx_sum.compensation;
+  const double covariance = xy - x * y / n;
+  const double variance = xx - x * x / n;
+  Line line;
+  line.slope = covariance / variance;
+  line.intercept = y / n - line.slope * x / n;
+  return line;
+}
+
+/// Regression needs two floats; histograms among them are worth a remark.
+bool CanRegress(const RangeCall& call, const Window& w) {
+  if (!w.values.empty() && !w.histograms.empty()) {
+    call.context.annotations.HistogramIgnoredInRange(w.metric, call.position());
+  }
+  return w.values.size() >= 2;
+}
+
+absl::Status Deriv(const RangeCall& call, const Window& w, size_t step,
+                   Row* out) {
+  if (CanRegress(call, w)) {
+    out->SetFloat(step, Regression(w, w.times[0]).slope);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PredictLinear(const RangeCall& call, const Window& w, size_t step,
+                           Row* out) {
+  if (!CanRegress(call, w)) return absl::OkStatus();
+  const Line line = Regression(w, call.grid.At(static_cast<int64_t>(step)));
+  out->SetFloat(step, line.slope * call.scalars[1][step] + line.intercept);
+  return absl::OkStatus();
+}
+
+absl::Status DoubleExponentialSmoothing(const RangeCall& call, const Window& w,
+                                        size_t step, Row* out) {
+  const double smoothing = call.scalars[1][step];
+  const double trend = call.scalars[2][step];
+  if (smoothing <= 0 || smoothing >= 1) {
+    return FailedPrecondition(
+        "invalid smoothing factor. Expected: 0 < sf < 1, got: {:f}", smoothing);
+  }
+  if (trend <= 0 || trend >= 1) {
+    return FailedPrecondition(
+        "invalid trend factor. Expected: 0 < tf < 1, got: {:f}", trend);
+  }
+  if (!CanRegress(call, w)) return absl::OkStatus();
+  double before = 0;
+  double smoothed = w.values[0];
+  double b = w.values[1] - w.values[0];
+  for (size_t i = 1; i < w.values.size(); ++i) {
+    const double x = smoothing * w.values[i];
+    if (i > 1) b = trend * (smoothed - before) + (1 - trend) * b;
+    const double y = (1 - smoothing) * (smoothed + b);
+    before = smoothed;
+    smoothed = x + y;
+  }
+  out->SetFloat(step, smoothed);
+  return absl::OkStatus();
+}
+
+bool IsChange(double before, double now) {
+  return now != before && !(std::isnan(now) && std::isnan(before));
+}
+bool IsReset(double before, double now) { return now < before; }
+
+/// Counts the neighbours for which the predicate holds; a change between float
+/// and histogram counts as well.
+template <bool (*kPredicate)(double, double)>
+absl::Status CountPairs(const RangeCall& call, const Window& w, size_t step,
+                        Row* out) {
+  if (!w.histograms.empty()) {
+    return Unimplemented("{}() of native histograms is not implemented yet",
+                         call.name());
+  }
+  int64_t count = 0;
+  for (size_t i = 1; i < w.values.size(); ++i) {
+    count += kPredicate(w.values[i - 1], w.values[i]) ? 1 : 0;
+  }
+  out->SetFloat(step, static_cast<double>(count));
+  return absl::OkStatus();
+}
+
+constexpr RangeFunction kFunctions[] = {
+    {"changes", CountPairs<IsChange>},
+    {"delta", Extrapolated<Kind::kDelta>, ExtrapolatedSeries<Kind::kDelta>,
+     false, true},
+    {"deriv", Deriv},
+    {"double_exponential_smoothing", DoubleExponentialSmoothing},
+    {"idelta", Instant<false>},
+    {"increase", Extrapolated<Kind::kIncrease>,
+     ExtrapolatedSeries<Kind::kIncrease>, false, true},
+    {"irate", Instant<true>},
+    {"predict_linear", PredictLinear},
+    {"rate", Extrapolated<Kind::kRate>, ExtrapolatedSeries<Kind::kRate>, false,
+     true},
+    {"resets", CountPairs<IsReset>},
+};
+
+}  // namespace
+
+std::span<const RangeFunction> RateFunctions() { return kFunctions; }
+
+}  // namespace varve::promql
