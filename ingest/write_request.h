@@ -1,0 +1,81 @@
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ingest/series_cache.h"
+#include "storage/histogram.h"
+#include "storage/labels.h"
+#include "storage/sample.h"
+
+namespace varve {
+
+/// What a remote-write 1.0 message says, without message objects: labels stay
+/// raw bytes until somebody needs them. Views point into the message or into
+/// `joined`. A reused object keeps its memory.
+struct WriteRequest {
+  struct Series {
+    SeriesKey key;             ///< of `labels`
+    std::string_view labels;   ///< the raw label fields of the TimeSeries
+    uint32_t samples_end = 0;  ///< its samples begin where the previous end
+  };
+  struct HistogramSample {
+    uint32_t series;
+    int64_t timestamp_ms;
+    /// Null when it was invalid; then `error` says why.
+    std::shared_ptr<const Histogram> histogram;
+    std::string error;
+  };
+  struct ExemplarSample {
+    uint32_t series;
+    int64_t timestamp_ms;
+    double value;
+    std::string_view labels;  ///< raw, as of a series
+  };
+  struct FamilyMetadata {
+    std::string family;
+    Metadata metadata;
+  };
+
+  std::vector<Series> series;
+  std::vector<int64_t> timestamps;
+  std::vector<double> values;
+  std::vector<HistogramSample> histograms;
+  std::vector<ExemplarSample> exemplars;
+  std::vector<FamilyMetadata> metadata;
+  /// Label fields of series that did not have them in one piece.
+  std::deque<std::string> joined;
+
+  void Clear();
+};
+
+/// Reads the message prometheus.WriteRequest. Unknown fields are skipped.
+/// InvalidArgument names the offset and what was expected there.
+absl::Status WalkWriteRequest(std::string_view message, WriteRequest* out);
+
+/// Raw label fields -> label set, by Prometheus's rules: any order; valid UTF-8
+/// everywhere; names not empty and not twice; a metric name; an empty value
+/// means an absent label. InvalidArgument says which label is wrong.
+absl::StatusOr<Labels> DecodeSeriesLabels(std::string_view raw);
+
+/// The same for exemplars, which have no metric name and may have no labels.
+absl::StatusOr<Labels> DecodeExemplarLabels(std::string_view raw);
+
+/// Raw label fields as text for a message, whatever is wrong with them; cut
+/// after about 200 bytes.
+std::string RawLabelsText(std::string_view raw);
+
+/// Reads prometheus.Histogram and checks it: spans match buckets, no negative
+/// counts, the count fits the buckets. InvalidArgument says what is wrong with
+/// it; DataLoss that it is no protobuf.
+absl::StatusOr<std::shared_ptr<const Histogram>> DecodeHistogram(
+    std::string_view message, int64_t* timestamp_ms);
+
+}  // namespace varve
