@@ -149,6 +149,23 @@ void Annotations::ForcedMonotonicity(std::string_view metric,
        position);
 }
 
+void Annotations::NanObservationsInQuantile(std::string_view metric,
+                                            bool result_is_nan,
+                                            PositionRange position) {
+  Info(fmt::format("input to histogram_quantile has NaN observations, result "
+                   "is {}{}",
+                   result_is_nan ? "NaN" : "skewed higher", ForMetric(metric)),
+       position);
+}
+
+void Annotations::NanObservationsInFraction(std::string_view metric,
+                                            PositionRange position) {
+  Info(fmt::format("input to histogram_fraction has NaN observations, which "
+                   "are excluded from all fractions{}",
+                   ForMetric(metric)),
+       position);
+}
+
 void Annotations::IncompatibleTypes(std::string_view lhs, std::string_view op,
                                     std::string_view rhs,
                                     PositionRange position) {

@@ -43,6 +43,10 @@ class Annotations {
 
   void PossibleNonCounter(std::string_view metric, PositionRange position);
   void ForcedMonotonicity(std::string_view metric, PositionRange position);
+  void NanObservationsInQuantile(std::string_view metric, bool result_is_nan,
+                                 PositionRange position);
+  void NanObservationsInFraction(std::string_view metric,
+                                 PositionRange position);
   void IncompatibleTypes(std::string_view lhs, std::string_view op,
                          std::string_view rhs, PositionRange position);
   void HistogramIgnored(std::string_view aggregation, PositionRange position);

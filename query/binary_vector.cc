@@ -208,8 +208,8 @@ void VectorBinary::FindConflicts(const Group& group) {
                        "matching not allowed: matching labels must be unique "
                        "on one side",
                        LabelText(group.labels), swapped_ ? "left" : "right",
-                       LabelText((*one_series_)[row.series].labels),
-                       LabelText((*one_series_)[first->series].labels))});
+                       LabelText((*one_series_)[first->series].labels),
+                       LabelText((*one_series_)[row.series].labels))});
       break;
     }
   }

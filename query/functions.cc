@@ -74,7 +74,10 @@ class KernelOperator final : public Operator {
 }  // namespace
 
 const FunctionImpl* FindFunctionImpl(std::string_view name) {
-  for (std::span<const FunctionImpl> table : {CoreFunctions()}) {
+  for (std::span<const FunctionImpl> table :
+       {AbsentFunctions(), CoreFunctions(), HistogramFunctions(),
+        LabelFunctions(), MathFunctions(), ScalarFunctions(), SortFunctions(),
+        TimeFunctions()}) {
     for (const FunctionImpl& f : table) {
       if (f.name == name) return &f;
     }

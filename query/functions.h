@@ -69,7 +69,14 @@ struct FunctionImpl {
 const FunctionImpl* FindFunctionImpl(std::string_view name);
 
 // One table per file.
-std::span<const FunctionImpl> CoreFunctions();  // functions_core.cc
+std::span<const FunctionImpl> AbsentFunctions();     // functions_absent.cc
+std::span<const FunctionImpl> CoreFunctions();       // functions_core.cc
+std::span<const FunctionImpl> HistogramFunctions();  // functions_histogram.cc
+std::span<const FunctionImpl> LabelFunctions();      // functions_label.cc
+std::span<const FunctionImpl> MathFunctions();       // functions_math.cc
+std::span<const FunctionImpl> ScalarFunctions();     // functions_scalar.cc
+std::span<const FunctionImpl> SortFunctions();       // functions_sort.cc
+std::span<const FunctionImpl> TimeFunctions();       // functions_time.cc
 
 /// The evaluation time in seconds as an operator: time(), and the vector that
 /// functions such as hour() take when they are given none.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
+#include <optional>
 
 #include "query/duration.h"
 #include "storage/check.h"
@@ -183,7 +185,24 @@ class Planner {
     return Converted{std::move(node), invariant, invariant};
   }
 
+  /// The value of a function that depends on nothing but the query.
+  std::optional<double> QueryScalar(std::string_view function) const {
+    if (function == "pi") return std::numbers::pi;
+    if (function == "start") return parameters_.start_ms / 1000.0;
+    if (function == "end") return parameters_.end_ms / 1000.0;
+    if (function == "step") return parameters_.step_ms / 1000.0;
+    if (function == "range") {
+      return (parameters_.end_ms - parameters_.start_ms) / 1000.0;
+    }
+    return std::nullopt;
+  }
+
   absl::StatusOr<Converted> Function(const Call& call) {
+    if (const auto value = QueryScalar(call.function->name)) {
+      PlanPtr node = New(PlanKind::kNumber, call);
+      node->number = *value;
+      return Converted{std::move(node), true, false};
+    }
     bool has_range = false;
     std::vector<const Expr*> inputs;
     for (const ExprPtr& argument : call.arguments) {

@@ -78,6 +78,23 @@ TEST(WriteRequestTest, KeepsTheBitsOfValuesAndNegativeTimes) {
   EXPECT_EQ(std::bit_cast<uint64_t>(request.values[1]), uint64_t{1} << 63);
 }
 
+TEST(WriteRequestTest, SamplesInAnyLayout) {
+  const auto sample = [](const ProtoWriter& fields) {
+    return ProtoWriter().Bytes(2, fields.str()).str();
+  };
+  const std::string message = WriteMessage(
+      {LabelFields({{"__name__", "m"}}) +
+       sample(ProtoWriter().Varint(2, 1).Double(1, 1.5)) +
+       sample(ProtoWriter().Double(1, 2.5)) + sample(ProtoWriter()) +
+       sample(ProtoWriter().Double(1, 3.5).Varint(2, 4).Varint(3, 9)) +
+       sample(ProtoWriter().Double(1, 4.5).Varint(2, 5).Varint(2, 6)) +
+       sample(ProtoWriter().Double(1, 5.5).Varint(2, 0))});
+  WriteRequest request;
+  ASSERT_TRUE(WalkWriteRequest(message, &request).ok());
+  EXPECT_THAT(request.timestamps, ElementsAre(1, 0, 0, 4, 6, 0));
+  EXPECT_THAT(request.values, ElementsAre(1.5, 2.5, 0, 3.5, 4.5, 5.5));
+}
+
 TEST(WriteRequestTest, EveryTruncationIsAnErrorOrFewerSeries) {
   const std::string message = WriteMessage(
       {TimeSeries({{"__name__", "m"}, {"a", "b"}}, {{1, 1.5}}),

@@ -71,16 +71,16 @@ std::vector<std::string> Limited(const std::set<std::string>& all,
 
 }  // namespace
 
-void MapSource::Add(const Labels& labels, int64_t timestamp_ms, double value) {
-  series_[labels][timestamp_ms] =
-      Point{timestamp_ms, value, nullptr, kNoStartTimestamp};
+void MapSource::Add(const Labels& labels, int64_t timestamp_ms, double value,
+                    int64_t start_ms) {
+  series_[labels][timestamp_ms] = Point{timestamp_ms, value, nullptr, start_ms};
 }
 
 void MapSource::Add(const Labels& labels, int64_t timestamp_ms,
-                    Histogram histogram) {
-  series_[labels][timestamp_ms] = Point{
-      timestamp_ms, 0, std::make_shared<const Histogram>(std::move(histogram)),
-      kNoStartTimestamp};
+                    Histogram histogram, int64_t start_ms) {
+  series_[labels][timestamp_ms] =
+      Point{timestamp_ms, 0,
+            std::make_shared<const Histogram>(std::move(histogram)), start_ms};
 }
 
 absl::StatusOr<std::unique_ptr<SeriesSet>> MapSource::Select(

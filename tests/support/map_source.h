@@ -27,8 +27,10 @@ class MapSource final : public SeriesSource {
   /// Points by time, so that they are sorted and unique.
   using Points = std::map<int64_t, Point>;
 
-  void Add(const Labels& labels, int64_t timestamp_ms, double value);
-  void Add(const Labels& labels, int64_t timestamp_ms, Histogram histogram);
+  void Add(const Labels& labels, int64_t timestamp_ms, double value,
+           int64_t start_ms = kNoStartTimestamp);
+  void Add(const Labels& labels, int64_t timestamp_ms, Histogram histogram,
+           int64_t start_ms = kNoStartTimestamp);
   const std::map<Labels, Points, Less>& series() const { return series_; }
 
   absl::StatusOr<std::unique_ptr<SeriesSet>> Select(
