@@ -1,11 +1,10 @@
 #include "api/config.h"
 
-#include <glob.h>
-
 #include <algorithm>
 #include <cstdlib>
 
 #include "api/config_sections.h"
+#include "ingest/file_signature.h"
 #include "storage/file_system.h"
 #include "storage/status_macros.h"
 
@@ -28,16 +27,6 @@ bool IsEmptyList(const YamlNode* node) {
 std::string Directory(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "." : path.substr(0, slash + 1);
-}
-
-std::vector<std::string> Glob(const std::string& pattern) {
-  std::vector<std::string> paths;
-  glob_t result = {};
-  if (glob(pattern.c_str(), 0, nullptr, &result) == 0) {
-    paths.assign(result.gl_pathv, result.gl_pathv + result.gl_pathc);
-  }
-  globfree(&result);
-  return paths;
 }
 
 // Length of the variable's name at the head of `text`, as a shell sees it, and
@@ -257,7 +246,7 @@ void ReadRuleFiles(YamlReader* top, LoadState* state) {
     }
     pattern = JoinDir(state->base_dir, pattern);
     state->config.watch_patterns.push_back(pattern);
-    const std::vector<std::string> matches = Glob(pattern);
+    const std::vector<std::string> matches = GlobPaths(pattern);
     if (matches.empty()) {
       state->Notice(top->Line("rule_files"),
                     fmt::format("rule_files: nothing matches {}", pattern));
@@ -379,7 +368,7 @@ absl::Status ReadScrapeFiles(YamlReader* top, LoadState* state) {
     }
     pattern = JoinDir(state->base_dir, pattern);
     state->config.watch_patterns.push_back(pattern);
-    for (const std::string& path : Glob(pattern)) {
+    for (const std::string& path : GlobPaths(pattern)) {
       VARVE_RETURN_IF_ERROR(ReadScrapeFile(path, state));
     }
   }

@@ -1,43 +1,16 @@
 #include "api/config_watcher.h"
 
-#include <fmt/format.h>
-#include <glob.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <functional>
 #include <string_view>
 
+#include "ingest/file_signature.h"
 #include "storage/file_system.h"
 
 namespace varve {
 namespace {
 
 constexpr uint64_t kFileBytesMax = uint64_t{64} << 20;
-
-std::vector<std::string> Glob(const std::string& pattern) {
-  std::vector<std::string> paths;
-  glob_t result = {};
-  if (glob(pattern.c_str(), 0, nullptr, &result) == 0) {
-    paths.assign(result.gl_pathv, result.gl_pathv + result.gl_pathc);
-  }
-  globfree(&result);
-  return paths;
-}
-
-// The real path, so that a swapped symlink shows even if the new file has the
-// size and time of the old one; "" when there is no such file.
-std::string Signature(const std::string& path) {
-  struct stat info = {};
-  if (::stat(path.c_str(), &info) != 0) return "";
-  char* real = ::realpath(path.c_str(), nullptr);
-  std::string out = fmt::format(
-      "{} {} {} {} {}.{}", real == nullptr ? "" : real, info.st_dev,
-      info.st_ino, info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
-  ::free(real);
-  return out;
-}
 
 }  // namespace
 
@@ -54,10 +27,10 @@ void ConfigWatcher::SetPatterns(std::vector<std::string> patterns) {
 std::vector<ConfigWatcher::File> ConfigWatcher::Look() const {
   std::vector<File> files;
   for (const std::string& pattern : patterns_) {
-    for (const std::string& path : Glob(pattern)) {
+    for (const std::string& path : GlobPaths(pattern)) {
       File file;
       file.path = path;
-      file.signature = Signature(path);
+      file.signature = FileSignature(path);
       const auto known =
           std::find_if(known_.begin(), known_.end(),
                        [&](const File& f) { return f.path == path; });
