@@ -1,0 +1,391 @@
+#include "storage/db.h"
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <limits>
+
+#include "storage/check.h"
+#include "storage/db_directory.h"
+#include "storage/db_impl.h"
+#include "storage/db_source.h"
+#include "storage/histogram_check.h"
+#include "storage/status_macros.h"
+#include "storage/wal_record.h"
+
+namespace varve {
+namespace {
+
+WalOptions WalOptionsOf(const DbOptions& options) {
+  WalOptions out;
+  out.directory = options.directory + "/wal";
+  out.fs = options.fs;
+  out.clock = options.clock;
+  out.logger = options.logger;
+  out.fsync = options.wal_fsync;
+  out.segment_bytes = options.wal_segment_bytes;
+  return out;
+}
+
+absl::Status CheckOptions(const DbOptions& options) {
+  constexpr int64_t kDayMs = int64_t{24} * 3600 * 1000;
+  if (options.directory.empty()) {
+    return InvalidArgument("no directory was given for the data");
+  }
+  if (options.window_ms < 60'000 || options.window_ms > kDayMs ||
+      kDayMs % options.window_ms != 0) {
+    return InvalidArgument(
+        "a sealed window of {} ms: it must divide a day and be at least a "
+        "minute",
+        options.window_ms);
+  }
+  if (options.retention_ms <= 0) {
+    return InvalidArgument("a retention of {} ms: it must be positive",
+                           options.retention_ms);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Db>> Db::Open(const DbOptions& options) {
+  VARVE_RETURN_IF_ERROR(CheckOptions(options));
+  auto db = std::make_unique<DbImpl>(options);
+  VARVE_RETURN_IF_ERROR(db->Start());
+  return db;
+}
+
+DbImpl::DbImpl(const DbOptions& options) : options_(options) {
+  SetOutOfOrderWindow(options.out_of_order_window_ms);
+}
+
+DbImpl::~DbImpl() { (void)Close(); }
+
+absl::Status DbImpl::Start() {
+  VARVE_ASSIGN_OR_RETURN(lock_,
+                         ClaimDirectory(options_.fs, options_.directory));
+  head_ = std::make_unique<Head>(options_.window_ms);
+  VARVE_RETURN_IF_ERROR(Replay());
+  source_ = MakeDbSource(head_.get(), blocks_.get(), options_.clock,
+                         options_.retention_ms);
+  if (options_.background) {
+    maintenance_ = std::thread([this] { RunMaintenance(); });
+    sync_ = std::thread([this] { RunSync(); });
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DbImpl::Replay() {
+  const int64_t begin_ns = options_.clock->MonotonicNs();
+  const WalOptions wal_options = WalOptionsOf(options_);
+  std::vector<SealMark> marks;
+  if (blocks_ != nullptr) marks = blocks_->seal_marks();
+  VARVE_RETURN_IF_ERROR(ReplayWal(wal_options, marks, retention_start_ms(),
+                                  head_.get(), &replay_));
+  {
+    MutexLock lock(&segments_mutex_);
+    segment_max_ms_ = replay_.segment_max_ms;
+  }
+  VARVE_ASSIGN_OR_RETURN(wal_, Wal::Open(wal_options, replay_.wal));
+  std::string payload;
+  for (SeriesRef ref : replay_.moved) {
+    payload.clear();
+    EncodeSeries(ref, head_->LabelsOf(ref), &payload);
+    VARVE_RETURN_IF_ERROR(wal_->LogSeries(payload));
+  }
+  replay_seconds_ =
+      static_cast<double>(options_.clock->MonotonicNs() - begin_ns) * 1e-9;
+  options_.logger.Info(
+      "db", "replayed {} records, {} samples of {} series in {:.3f} s",
+      replay_.wal.records, replay_.samples, head_->table().size(),
+      replay_seconds_);
+  if (replay_.unknown_refs > 0 || replay_.malformed > 0) {
+    options_.logger.Warn("db",
+                         "replay left out {} samples of series without a "
+                         "record and {} malformed records",
+                         replay_.unknown_refs, replay_.malformed);
+  }
+  return absl::OkStatus();
+}
+
+// ------------------------------------------------------------------ writing
+
+/// Holds the appenders' room, so that no series is collected meanwhile.
+class DbAppender final : public Appender {
+ public:
+  explicit DbAppender(DbImpl* db)
+      : db_(db),
+        room_(&db->appenders_, TwoRooms::kFirst),
+        epoch_(db->series_epoch()),
+        scratch_(db->TakeScratch()) {}
+  ~DbAppender() override { db_->ReturnScratch(std::move(scratch_)); }
+
+  uint64_t series_epoch() const override { return epoch_; }
+  absl::StatusOr<SeriesRef> Resolve(const Labels& labels) override {
+    return db_->Resolve(labels);
+  }
+  const Labels LabelsOf(SeriesRef ref) const override {
+    return db_->head_->LabelsOf(ref);
+  }
+  WriteBatch& batch() override { return scratch_->batch; }
+  absl::StatusOr<WriteResult> Commit() override {
+    auto result = db_->Commit(scratch_.get());
+    scratch_->batch.Clear();
+    return result;
+  }
+
+ private:
+  DbImpl* const db_;
+  RoomGuard room_;
+  const uint64_t epoch_;
+  std::unique_ptr<DbImpl::Scratch> scratch_;
+};
+
+std::unique_ptr<Appender> DbImpl::BeginAppend() {
+  return std::make_unique<DbAppender>(this);
+}
+
+std::unique_ptr<DbImpl::Scratch> DbImpl::TakeScratch() {
+  MutexLock lock(&scratch_mutex_);
+  if (scratch_.empty()) return std::make_unique<Scratch>();
+  std::unique_ptr<Scratch> scratch = std::move(scratch_.back());
+  scratch_.pop_back();
+  return scratch;
+}
+
+void DbImpl::ReturnScratch(std::unique_ptr<Scratch> scratch) {
+  constexpr size_t kKept = 16;
+  constexpr size_t kSamplesMax = size_t{1} << 16;
+  if (scratch->batch.refs.capacity() > kSamplesMax ||
+      scratch->payload.capacity() > kSamplesMax * 40) {
+    return;
+  }
+  scratch->batch.Clear();
+  MutexLock lock(&scratch_mutex_);
+  if (scratch_.size() < kKept) scratch_.push_back(std::move(scratch));
+}
+
+absl::StatusOr<SeriesRef> DbImpl::Resolve(const Labels& labels) {
+  if (labels.empty()) return InvalidArgument("a series without labels");
+  return head_->table().Resolve(labels, [this](SeriesRef ref, const Labels& l) {
+    std::string payload;
+    EncodeSeries(ref, l, &payload);
+    return wal_->LogSeries(payload);
+  });
+}
+
+namespace {
+
+void Reject(WriteResult* result, Rejection reason, SeriesRef ref, int64_t t) {
+  constexpr size_t kExamplesMax = 10;
+  ++result->rejected[static_cast<size_t>(reason)];
+  if (result->examples.size() < kExamplesMax) {
+    result->examples.push_back({reason, ref, t});
+  }
+}
+
+/// Keeps the float samples for which `keep(i)` is true.
+template <typename Keep>
+void FilterFloats(WriteBatch* batch, const Keep& keep) {
+  size_t kept = 0;
+  const bool with_start = !batch->start_timestamps.empty();
+  for (size_t i = 0; i < batch->refs.size(); ++i) {
+    if (!keep(i)) continue;
+    batch->refs[kept] = batch->refs[i];
+    batch->timestamps[kept] = batch->timestamps[i];
+    batch->values[kept] = batch->values[i];
+    if (with_start) {
+      batch->start_timestamps[kept] = batch->start_timestamps[i];
+    }
+    ++kept;
+  }
+  batch->refs.resize(kept);
+  batch->timestamps.resize(kept);
+  batch->values.resize(kept);
+  if (with_start) batch->start_timestamps.resize(kept);
+}
+
+}  // namespace
+
+int64_t DbImpl::Filter(WriteBatch* batch, WriteResult* result) const {
+  const int64_t now = options_.clock->NowMs();
+  const int64_t too_far =
+      std::min(now + options_.ahead_ms_max, Head::kTimeMax - 1);
+  const int64_t too_old =
+      std::max(now - options_.retention_ms, -Head::kTimeMax + 1);
+  const bool ordered = has_out_of_order_window_.load(std::memory_order_relaxed);
+  const int64_t window =
+      out_of_order_window_ms_.load(std::memory_order_relaxed);
+  const auto keep = [&](SeriesRef ref, int64_t t) {
+    if (t > too_far) {
+      Reject(result, Rejection::kTooFarAhead, ref, t);
+      return false;
+    }
+    bool old = t < too_old;
+    if (ordered && !old) {
+      const int64_t newest = head_->NewestOf(ref);
+      old = newest > std::numeric_limits<int64_t>::min() && t < newest - window;
+    }
+    if (old) Reject(result, Rejection::kTooOld, ref, t);
+    return !old;
+  };
+  int64_t min_ms = std::numeric_limits<int64_t>::max();
+  int64_t max_ms = std::numeric_limits<int64_t>::min();
+  for (int64_t t : batch->timestamps) {
+    min_ms = std::min(min_ms, t);
+    max_ms = std::max(max_ms, t);
+  }
+  if (ordered || min_ms < too_old || max_ms > too_far) {
+    FilterFloats(batch, [&](size_t i) {
+      return keep(batch->refs[i], batch->timestamps[i]);
+    });
+    max_ms = std::numeric_limits<int64_t>::min();
+    for (int64_t t : batch->timestamps) max_ms = std::max(max_ms, t);
+  }
+  std::erase_if(batch->histograms, [&](const WriteBatch::HistogramSample& s) {
+    if (s.histogram == nullptr || !IsValidHistogram(*s.histogram)) {
+      Reject(result, Rejection::kHistogram, s.ref, s.timestamp_ms);
+      return true;
+    }
+    if (!keep(s.ref, s.timestamp_ms)) return true;
+    max_ms = std::max(max_ms, s.timestamp_ms);
+    return false;
+  });
+  std::erase_if(batch->metadata, [&](const WriteBatch::FamilyMetadata& m) {
+    return !head_->MetadataDiffers(m);
+  });
+  return max_ms;
+}
+
+absl::Status DbImpl::LogBatch(Scratch* scratch, int64_t max_ms) {
+  EncodeCommit(scratch->batch, &scratch->payload);
+  VARVE_ASSIGN_OR_RETURN(const uint64_t segment,
+                         wal_->LogCommit(scratch->payload));
+  MutexLock lock(&segments_mutex_);
+  int64_t& newest =
+      segment_max_ms_.try_emplace(segment, std::numeric_limits<int64_t>::min())
+          .first->second;
+  newest = std::max(newest, max_ms);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<WriteResult> DbImpl::Commit(Scratch* scratch) {
+  WriteResult result;
+  WriteBatch& batch = scratch->batch;
+  VARVE_CHECK(batch.refs.size() == batch.timestamps.size() &&
+              batch.refs.size() == batch.values.size());
+  const int64_t max_ms = Filter(&batch, &result);
+  if (batch.size() > 0 || !batch.exemplars.empty() || !batch.metadata.empty()) {
+    // A sample that is in the log is in the head before the log is rotated for
+    // a seal. Two commits may be logged in one order and stored in the other;
+    // that shows only when both bring the same series and time with different
+    // values.
+    RoomGuard room(&commits_, TwoRooms::kFirst);
+    VARVE_RETURN_IF_ERROR(LogBatch(scratch, max_ms));
+    head_->Apply(batch, &result);
+  }
+  for (size_t i = 0; i < std::size(rejected_); ++i) {
+    if (result.rejected[i] > 0) {
+      rejected_[i].fetch_add(result.rejected[i], std::memory_order_relaxed);
+    }
+  }
+  return result;
+}
+
+void DbImpl::SetOutOfOrderWindow(std::optional<int64_t> window_ms) {
+  out_of_order_window_ms_.store(window_ms.value_or(0));
+  has_out_of_order_window_.store(window_ms.has_value());
+}
+
+// ------------------------------------------------------------------ reading
+
+std::vector<std::pair<std::string, Metadata>> DbImpl::FamilyMetadata() const {
+  return head_->AllMetadata();
+}
+
+absl::StatusOr<std::vector<ExemplarSeries>> DbImpl::Exemplars(
+    std::span<const std::vector<Matcher>> selectors, int64_t start_ms,
+    int64_t end_ms) const {
+  return head_->exemplars().Select(selectors, start_ms, end_ms);
+}
+
+DbStats DbImpl::Stats() const {
+  DbStats stats;
+  head_->FillStats(&stats);
+  for (size_t i = 0; i < std::size(rejected_); ++i) {
+    stats.samples_rejected[i] = rejected_[i].load(std::memory_order_relaxed);
+  }
+  const WalStats wal = wal_->stats();
+  stats.wal_bytes = wal.bytes;
+  stats.wal_segments = wal.segments;
+  stats.wal_fsyncs = wal.fsyncs;
+  stats.wal_corruptions = replay_.wal.corruptions + replay_.malformed;
+  stats.replay_records = replay_.wal.records;
+  stats.replay_seconds = replay_seconds_;
+  stats.block_min_ms = std::numeric_limits<int64_t>::max();
+  return stats;
+}
+
+CardinalityStats DbImpl::Cardinality(size_t limit) const {
+  return head_->Cardinality(limit);
+}
+
+// -------------------------------------------------------------- maintenance
+
+absl::Status DbImpl::Flush() {
+  return Unimplemented("sealing into blocks is not there yet");
+}
+
+absl::StatusOr<bool> DbImpl::Maintain() {
+  VARVE_RETURN_IF_ERROR(wal_->SyncIfDue());
+  return false;
+}
+
+void DbImpl::RunMaintenance() {
+  constexpr auto kPause = std::chrono::seconds(1);
+  std::string last_error;
+  while (true) {
+    {
+      MutexLock lock(&stop_mutex_);
+      if (!stop_) stopped_.WaitFor(&stop_mutex_, kPause);
+      if (stop_) return;
+    }
+    const absl::Status status = Maintain().status();
+    std::string error(Message(status));
+    if (error != last_error && !status.ok()) {
+      options_.logger.Error("db", "maintenance: {}", error);
+    }
+    last_error = std::move(error);
+  }
+}
+
+void DbImpl::RunSync() {
+  constexpr auto kPause = std::chrono::milliseconds(200);
+  while (true) {
+    {
+      MutexLock lock(&stop_mutex_);
+      if (!stop_) stopped_.WaitFor(&stop_mutex_, kPause);
+      if (stop_) return;
+    }
+    (void)wal_->SyncIfDue();  // it logs and counts
+  }
+}
+
+absl::Status DbImpl::Close() {
+  {
+    MutexLock lock(&stop_mutex_);
+    if (closed_) return absl::OkStatus();
+    closed_ = true;
+    stop_ = true;
+    stopped_.NotifyAll();
+  }
+  if (maintenance_.joinable()) maintenance_.join();
+  if (sync_.joinable()) sync_.join();
+  absl::Status status;
+  if (wal_ != nullptr) status.Update(wal_->Close());
+  if (blocks_ != nullptr) status.Update(blocks_->Close());
+  lock_.reset();
+  return status;
+}
+
+}  // namespace varve

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <memory>
+#include <string>
+
+#include "storage/file_system.h"
+
+namespace varve {
+
+/// Takes a directory for a Db: creates it when it is missing, refuses it when
+/// it holds something that is not varve's or when another process holds it
+/// (FailedPrecondition, with what to do), locks it and leaves our marker. A
+/// directory that is refused is not changed.
+absl::StatusOr<std::unique_ptr<FileLock>> ClaimDirectory(
+    FileSystem* fs, const std::string& directory);
+
+}  // namespace varve

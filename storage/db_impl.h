@@ -1,0 +1,113 @@
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "storage/block_store.h"
+#include "storage/db.h"
+#include "storage/head.h"
+#include "storage/head_replay.h"
+#include "storage/mutex.h"
+#include "storage/two_rooms.h"
+#include "storage/wal.h"
+
+namespace varve {
+
+/// The Db: WAL + head + blocks.
+///
+/// Three pairs of rooms keep writers and the rare others apart, entered in this
+/// order:
+///   appenders_  appenders          | the collection of idle series
+///   commits_    commits (log+store)| the rotation of the log for a seal
+///   (Head's)    storing a batch    | taking a snapshot
+///
+/// Lock order: maintain_mutex_ -> appenders_ -> commits_ -> the WAL's queue |
+/// the head's locks -> segments_mutex_.
+class DbImpl final : public Db {
+ public:
+  explicit DbImpl(const DbOptions& options);
+  ~DbImpl() override;
+  absl::Status Start();
+
+  std::unique_ptr<Appender> BeginAppend() override;
+  uint64_t series_epoch() const override {
+    return epoch_.load(std::memory_order_acquire);
+  }
+  const SeriesSource& source() const override { return *source_; }
+  std::vector<std::pair<std::string, Metadata>> FamilyMetadata() const override;
+  absl::StatusOr<std::vector<ExemplarSeries>> Exemplars(
+      std::span<const std::vector<Matcher>> selectors, int64_t start_ms,
+      int64_t end_ms) const override;
+  absl::Status Flush() override;
+  absl::StatusOr<bool> Maintain() override;
+  void SetOutOfOrderWindow(std::optional<int64_t> window_ms) override;
+  DbStats Stats() const override;
+  CardinalityStats Cardinality(size_t limit) const override;
+  absl::Status Close() override;
+
+ private:
+  friend class DbAppender;
+  friend class DbSource;
+
+  /// What a commit works with; reused, since fresh memory costs page faults.
+  struct Scratch {
+    WriteBatch batch;
+    std::string payload;
+  };
+  std::unique_ptr<Scratch> TakeScratch();
+  void ReturnScratch(std::unique_ptr<Scratch> scratch);
+
+  absl::StatusOr<SeriesRef> Resolve(const Labels& labels);
+  absl::StatusOr<WriteResult> Commit(Scratch* scratch);
+  /// Takes out of the batch what must not be logged; gives the newest time.
+  int64_t Filter(WriteBatch* batch, WriteResult* result) const;
+  absl::Status LogBatch(Scratch* scratch, int64_t max_ms);
+
+  absl::Status Replay();
+  void RunMaintenance();
+  void RunSync();
+
+  int64_t retention_start_ms() const {
+    return options_.clock->NowMs() - options_.retention_ms;
+  }
+
+  const DbOptions options_;
+  std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<Head> head_;
+  std::unique_ptr<Wal> wal_;
+  std::unique_ptr<BlockStore> blocks_;
+  std::unique_ptr<SeriesSource> source_;
+
+  TwoRooms appenders_;
+  TwoRooms commits_;
+  std::atomic<uint64_t> epoch_{1};
+  std::atomic<bool> has_out_of_order_window_{false};
+  std::atomic<int64_t> out_of_order_window_ms_{0};
+  std::atomic<int64_t> rejected_[5] = {};
+  ReplayReport replay_;
+  double replay_seconds_ = 0;
+
+  mutable Mutex segments_mutex_;
+  /// The newest sample's time in each segment of the log.
+  std::map<uint64_t, int64_t> segment_max_ms_ ABSL_GUARDED_BY(segments_mutex_);
+
+  Mutex scratch_mutex_;
+  std::vector<std::unique_ptr<Scratch>> scratch_
+      ABSL_GUARDED_BY(scratch_mutex_);
+
+  Mutex stop_mutex_;
+  CondVar stopped_;
+  bool stop_ ABSL_GUARDED_BY(stop_mutex_) = false;
+  bool closed_ ABSL_GUARDED_BY(stop_mutex_) = false;
+  std::thread maintenance_;
+  std::thread sync_;
+};
+
+}  // namespace varve
