@@ -1,10 +1,13 @@
 #include "query/aggregate.h"
 
+#include <absl/container/flat_hash_map.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
 
 #include "query/grouping.h"
+#include "query/histogram_fold.h"
 #include "query/kahan.h"
 #include "query/quantile.h"
 #include "storage/check.h"
@@ -22,7 +25,8 @@ class Accumulator {
   virtual int64_t bytes() const = 0;
   virtual void Resize(size_t groups, size_t steps) = 0;
   /// Folds a row into its group.
-  virtual absl::Status Add(size_t group, const Row& row) = 0;
+  virtual absl::Status Add(size_t group, const SeriesInfo& info,
+                           const Row& row) = 0;
   /// Writes the group's result into a row of absent steps.
   virtual void Finish(size_t group, Row* out) = 0;
 };
@@ -57,60 +61,114 @@ void RemarkHistograms(const PlanNode& node, EvalContext& context,
   }
 }
 
+/// The histograms among the points of sum and avg. There are seldom any, so
+/// the cells exist only where one was seen.
+class HistogramCells {
+ public:
+  HistogramCells(const PlanNode& node, EvalContext& context,
+                 HistogramFold::Kind kind)
+      : kind_(kind), context_(context), position_(node.inputs[0]->position()) {}
+
+  absl::Status Add(size_t first_cell, const Row& row, std::string_view metric) {
+    for (size_t i = 0; i < row.histograms.size(); ++i) {
+      if (row.histograms[i] == nullptr) continue;
+      auto& fold = folds_[first_cell + i];
+      if (fold == nullptr) {
+        VARVE_RETURN_IF_ERROR(context_.query.ChargeBytes(kFoldBytes));
+        fold = std::make_unique<HistogramFold>();
+      }
+      const bool before = fold->incompatible();
+      fold->Add(kind_, *row.histograms[i]);
+      if (fold->incompatible() && !before) {
+        context_.annotations.MixedExponentialCustom(metric, position_);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  /// True if the cell holds histograms, and so its floats do not count.
+  bool Finish(size_t cell, bool has_float, size_t step, Row* out) const {
+    const auto it = folds_.find(cell);
+    if (it == folds_.end()) return false;
+    const HistogramFold& fold = *it->second;
+    if (has_float) {
+      context_.annotations.MixedFloatsHistogramsInAggregation(position_);
+      return true;
+    }
+    if (fold.bounds_reconciled()) {
+      context_.annotations.CustomBucketsReconciled("aggregation", position_);
+    }
+    if (fold.incompatible()) return true;
+    if (fold.reset_collision()) {
+      context_.annotations.CounterResetCollision("aggregation", position_);
+    }
+    out->SetHistogram(
+        step, std::make_shared<const FloatHistogram>(fold.Result(kind_)));
+    return true;
+  }
+
+ private:
+  static constexpr int64_t kFoldBytes = 1000;
+
+  const HistogramFold::Kind kind_;
+  EvalContext& context_;
+  const PositionRange position_;
+  absl::flat_hash_map<size_t, std::unique_ptr<HistogramFold>> folds_;
+};
+
 struct SumCell {
   KahanSum sum;
   bool seen = false;
-};
 
-class SumAccumulator final : public CellAccumulator<SumCell> {
- public:
-  absl::Status Add(size_t group, const Row& row) override {
-    if (!row.histograms.empty()) return NoHistograms("sum");
-    SumCell* cells = Cells(group);
-    for (size_t i = 0; i < steps(); ++i) {
-      const double v = row.values[i];
-      if (IsStaleNan(v)) continue;
-      SumCell& cell = cells[i];
-      if (!cell.seen) {
-        cell.seen = true;
-        cell.sum.sum = v;
-      } else {
-        cell.sum.Add(v);
-      }
-    }
-    return absl::OkStatus();
-  }
-  void Finish(size_t group, Row* out) override {
-    const SumCell* cells = Cells(group);
-    for (size_t i = 0; i < steps(); ++i) {
-      if (cells[i].seen) {
-        out->values[i] = cells[i].sum.sum + cells[i].sum.compensation;
-      }
+  void Add(double v) {
+    if (seen) {
+      sum.Add(v);
+    } else {
+      seen = true;
+      sum.sum = v;
     }
   }
-
-  static absl::Status NoHistograms(std::string_view what) {
-    return Unimplemented("{} of native histograms is not implemented yet",
-                         what);
-  }
+  bool empty() const { return !seen; }
+  double Result() const { return sum.sum + sum.compensation; }
 };
 
-class MeanAccumulator final : public CellAccumulator<KahanMean> {
+struct MeanCell {
+  KahanMean mean;
+
+  void Add(double v) { mean.Add(v); }
+  bool empty() const { return mean.count() == 0; }
+  double Result() const { return mean.Mean(); }
+};
+
+/// sum and avg.
+template <typename Cell, HistogramFold::Kind kKind>
+class SumAccumulator final : public CellAccumulator<Cell> {
  public:
-  absl::Status Add(size_t group, const Row& row) override {
-    if (!row.histograms.empty()) return SumAccumulator::NoHistograms("avg");
-    KahanMean* cells = Cells(group);
-    for (size_t i = 0; i < steps(); ++i) {
+  SumAccumulator(const PlanNode& node, EvalContext& context)
+      : histograms_(node, context, kKind) {}
+
+  absl::Status Add(size_t group, const SeriesInfo& info,
+                   const Row& row) override {
+    Cell* cells = this->Cells(group);
+    for (size_t i = 0; i < this->steps(); ++i) {
       if (!IsStaleNan(row.values[i])) cells[i].Add(row.values[i]);
     }
-    return absl::OkStatus();
+    if (row.histograms.empty()) return absl::OkStatus();
+    return histograms_.Add(group * this->steps(), row,
+                           info.labels.metric_name());
   }
   void Finish(size_t group, Row* out) override {
-    const KahanMean* cells = Cells(group);
-    for (size_t i = 0; i < steps(); ++i) {
-      if (cells[i].count() > 0) out->values[i] = cells[i].Mean();
+    const Cell* cells = this->Cells(group);
+    const size_t first = group * this->steps();
+    for (size_t i = 0; i < this->steps(); ++i) {
+      const bool has_float = !cells[i].empty();
+      if (histograms_.Finish(first + i, has_float, i, out)) continue;
+      if (has_float) out->SetFloat(i, cells[i].Result());
     }
   }
+
+ private:
+  HistogramCells histograms_;
 };
 
 /// count and group: histograms are as good as floats.
@@ -118,7 +176,7 @@ class CountAccumulator final : public CellAccumulator<double> {
  public:
   explicit CountAccumulator(bool only_one) : only_one_(only_one) {}
 
-  absl::Status Add(size_t group, const Row& row) override {
+  absl::Status Add(size_t group, const SeriesInfo&, const Row& row) override {
     double* cells = Cells(group);
     for (size_t i = 0; i < steps(); ++i) {
       if (row.Has(i)) cells[i] += 1;
@@ -147,7 +205,7 @@ class ExtremeAccumulator final : public CellAccumulator<ValueCell> {
   ExtremeAccumulator(const PlanNode& node, EvalContext& context)
       : node_(node), context_(context) {}
 
-  absl::Status Add(size_t group, const Row& row) override {
+  absl::Status Add(size_t group, const SeriesInfo&, const Row& row) override {
     RemarkHistograms(node_, context_, row);
     ValueCell* cells = Cells(group);
     for (size_t i = 0; i < steps(); ++i) {
@@ -181,7 +239,7 @@ class VarianceAccumulator final : public CellAccumulator<VarianceCell> {
   VarianceAccumulator(const PlanNode& node, EvalContext& context, bool root)
       : node_(node), context_(context), root_(root) {}
 
-  absl::Status Add(size_t group, const Row& row) override {
+  absl::Status Add(size_t group, const SeriesInfo&, const Row& row) override {
     RemarkHistograms(node_, context_, row);
     VarianceCell* cells = Cells(group);
     for (size_t i = 0; i < steps(); ++i) {
@@ -237,7 +295,7 @@ class QuantileAccumulator final : public CellAccumulator<std::vector<double>> {
     if (low < 0) context.annotations.InvalidQuantile(low, position);
   }
 
-  absl::Status Add(size_t group, const Row& row) override {
+  absl::Status Add(size_t group, const SeriesInfo&, const Row& row) override {
     RemarkHistograms(node_, context_, row);
     VARVE_RETURN_IF_ERROR(context_.query.ChargeBytes(
         static_cast<int64_t>(steps() * sizeof(double))));
@@ -270,8 +328,8 @@ class AggregateOperator final : public Operator {
         parameter_(std::move(parameter)) {}
 
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
-    VARVE_ASSIGN_OR_RETURN(const std::vector<SeriesInfo>* in, input_->Series());
-    grouping_ = MakeGrouping(As<AggregateExpr>(*node_.expr), *in);
+    VARVE_ASSIGN_OR_RETURN(input_series_, input_->Series());
+    grouping_ = MakeGrouping(As<AggregateExpr>(*node_.expr), *input_series_);
     VARVE_RETURN_IF_ERROR(MakeAccumulator());
     VARVE_RETURN_IF_ERROR(context_.query.ChargeBytes(
         accumulator_->bytes() * grid_.count *
@@ -287,8 +345,9 @@ class AggregateOperator final : public Operator {
         folded_ = true;
         break;
       }
-      VARVE_RETURN_IF_ERROR(
-          accumulator_->Add(grouping_.group_of[row->series], *row));
+      VARVE_RETURN_IF_ERROR(accumulator_->Add(grouping_.group_of[row->series],
+                                              (*input_series_)[row->series],
+                                              *row));
     }
     if (next_ == grouping_.groups.size()) return false;
     row->series = static_cast<uint32_t>(next_);
@@ -301,10 +360,14 @@ class AggregateOperator final : public Operator {
   absl::Status MakeAccumulator() {
     switch (As<AggregateExpr>(*node_.expr).op) {
       case AggregateOp::kSum:
-        accumulator_ = std::make_unique<SumAccumulator>();
+        accumulator_ = std::make_unique<
+            SumAccumulator<SumCell, HistogramFold::Kind::kSum>>(node_,
+                                                                context_);
         return absl::OkStatus();
       case AggregateOp::kAvg:
-        accumulator_ = std::make_unique<MeanAccumulator>();
+        accumulator_ = std::make_unique<
+            SumAccumulator<MeanCell, HistogramFold::Kind::kMean>>(node_,
+                                                                  context_);
         return absl::OkStatus();
       case AggregateOp::kCount:
         accumulator_ = std::make_unique<CountAccumulator>(false);
@@ -343,6 +406,7 @@ class AggregateOperator final : public Operator {
   const PlanNode& node_;
   const OperatorPtr input_;
   const OperatorPtr parameter_;
+  const std::vector<SeriesInfo>* input_series_ = nullptr;
   Grouping grouping_;
   std::unique_ptr<Accumulator> accumulator_;
   bool folded_ = false;

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "query/histogram_arithmetic.h"
 #include "query/merge_duplicates.h"
 #include "storage/check.h"
 #include "storage/status_macros.h"
@@ -146,10 +147,11 @@ class Negate final : public Operator {
     if (!more) return false;
     for (size_t i = 0; i < steps(); ++i) {
       if (row->HasHistogram(i)) {
-        return Unimplemented(
-            "unary minus of native histograms is not implemented yet");
+        row->histograms[i] = std::make_shared<const FloatHistogram>(
+            Multiplied(*row->histograms[i], -1));
+      } else if (row->HasFloat(i)) {
+        row->values[i] = -row->values[i];
       }
-      if (row->HasFloat(i)) row->values[i] = -row->values[i];
     }
     return true;
   }
@@ -201,6 +203,48 @@ ElementResult FloatElement(BinaryOp op, double l, double r) {
   VARVE_CHECK(false);
 }
 
+namespace {
+
+/// Two histograms, with one of the operators that are defined on them.
+ElementResult HistogramPair(const BinaryExpr& expr, EvalContext& context,
+                            const HistogramPtr& lhs,
+                            const FloatHistogram& rhs) {
+  if (IsComparison(expr.op)) {
+    const bool same = SameHistogram(*lhs, rhs);
+    return {true, same == (expr.op == BinaryOp::kEql), 0, lhs};
+  }
+  const bool add = expr.op == BinaryOp::kAdd;
+  HistogramSum sum(*lhs);
+  const HistogramSum::Outcome outcome = sum.Add(rhs, add ? 1 : -1);
+  if (outcome.incompatible) {
+    context.annotations.IncompatibleBuckets(ToString(expr.op), expr.position);
+    return {false, false, 0, nullptr};
+  }
+  const std::string_view operation = add ? "addition" : "subtraction";
+  if (outcome.reset_collision) {
+    context.annotations.CounterResetCollision(operation, expr.position);
+  }
+  if (outcome.bounds_reconciled) {
+    context.annotations.CustomBucketsReconciled(operation, expr.position);
+  }
+  if (!add) sum.SetHint(ResetHint::kGauge);
+  return {true, true, 0, std::make_shared<const FloatHistogram>(sum.Result())};
+}
+
+FloatHistogram HistogramWithFloat(BinaryOp op, const FloatHistogram& h,
+                                  double v) {
+  switch (op) {
+    case BinaryOp::kMul:
+      return Compacted(Multiplied(h, v));
+    case BinaryOp::kDiv:
+      return Compacted(Divided(h, v));
+    default:
+      return Trimmed(h, v, op == BinaryOp::kTrimUpper);
+  }
+}
+
+}  // namespace
+
 absl::StatusOr<ElementResult> Element(const BinaryExpr& expr,
                                       EvalContext& context, const Operand& lhs,
                                       const Operand& rhs) {
@@ -231,9 +275,15 @@ absl::StatusOr<ElementResult> Element(const BinaryExpr& expr,
         right ? "histogram" : "float", expr.position);
     return ElementResult{false, false, 0, nullptr};
   }
-  return Unimplemented(
-      "the operator {} on native histograms is not implemented yet",
-      ToString(expr.op));
+  ElementResult e{true, true, 0, nullptr};
+  if (left && right) {
+    e = HistogramPair(expr, context, *lhs.histogram, **rhs.histogram);
+  } else {
+    e.histogram = std::make_shared<const FloatHistogram>(
+        left ? HistogramWithFloat(expr.op, **lhs.histogram, rhs.value)
+             : Compacted(Multiplied(**rhs.histogram, lhs.value)));
+  }
+  return e;
 }
 
 bool ChangesMetric(BinaryOp op) { return op <= BinaryOp::kAtan2; }

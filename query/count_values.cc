@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "query/aggregate.h"
-#include "query/grouping.h"
+#include "query/histogram_text.h"
 #include "query/label_key.h"
 #include "storage/status_macros.h"
 
@@ -73,8 +73,12 @@ class CountValues final : public Operator {
     absl::flat_hash_map<uint64_t, uint32_t> output_of;  // by bits of the value
     for (size_t step = 0; step < steps(); ++step) {
       if (row.HasHistogram(step)) {
-        return Unimplemented(
-            "count_values of native histograms is not implemented yet");
+        LabelsBuilder with_value(labels);
+        with_value.Set(label, HistogramText(*row.histograms[step]));
+        VARVE_ASSIGN_OR_RETURN(const uint32_t output,
+                               OutputFor(subset.Of(with_value.Build())));
+        counts_[output][step] += 1;
+        continue;
       }
       if (!row.HasFloat(step)) continue;
       const double v = row.values[step];

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "query/histogram_fold.h"
 #include "query/kahan.h"
 #include "query/quantile.h"
 #include "query/range_functions.h"
@@ -107,14 +108,33 @@ void OfFloatSeries(const RangeCall&, const WindowPlan& plan,
   }
 }
 
+void FoldHistograms(const RangeCall& call, const Window& w,
+                    HistogramFold::Kind kind, size_t step, Row* out) {
+  HistogramFold fold;
+  for (const HistogramPtr& h : w.histograms) fold.Add(kind, *h);
+  Annotations& annotations = call.context.annotations;
+  if (fold.incompatible()) {
+    annotations.MixedExponentialCustom(w.metric, call.position());
+    return;
+  }
+  if (fold.reset_collision()) {
+    annotations.CounterResetCollision("aggregation", call.position());
+  }
+  if (fold.bounds_reconciled()) {
+    annotations.CustomBucketsReconciled("aggregation", call.position());
+  }
+  out->SetHistogram(step,
+                    std::make_shared<const FloatHistogram>(fold.Result(kind)));
+}
+
 /// A function with a result for histograms, too.
-template <FloatKernel kKernel>
+template <FloatKernel kKernel, HistogramFold::Kind kKind>
 absl::Status OfFloatsUnmixed(const RangeCall& call, const Window& w,
                              size_t step, Row* out) {
   if (IsMixed(call, w)) return absl::OkStatus();
   if (w.values.empty()) {
-    return Unimplemented("{}() of native histograms is not implemented yet",
-                         call.name());
+    FoldHistograms(call, w, kKind, step, out);
+    return absl::OkStatus();
   }
   out->SetFloat(step, kKernel(w.values));
   return absl::OkStatus();
@@ -220,7 +240,8 @@ absl::Status QuantileOverTime(const RangeCall& call, const Window& w,
 }
 
 constexpr RangeFunction kFunctions[] = {
-    {"avg_over_time", OfFloatsUnmixed<Mean>, OfFloatSeries<Mean>},
+    {"avg_over_time", OfFloatsUnmixed<Mean, HistogramFold::Kind::kMean>,
+     OfFloatSeries<Mean>},
     {"count_over_time", Count, CountSeries},
     {"first_over_time", First, nullptr, true},
     {"last_over_time", Last, LastSeries, true},
@@ -232,7 +253,8 @@ constexpr RangeFunction kFunctions[] = {
     {"quantile_over_time", QuantileOverTime},
     {"stddev_over_time", OfFloats<Deviation>, OfFloatSeries<Deviation>},
     {"stdvar_over_time", OfFloats<Variance>, OfFloatSeries<Variance>},
-    {"sum_over_time", OfFloatsUnmixed<Sum>, OfFloatSeries<Sum>},
+    {"sum_over_time", OfFloatsUnmixed<Sum, HistogramFold::Kind::kSum>,
+     OfFloatSeries<Sum>},
     {"ts_of_first_over_time", TimeOfFirst},
     {"ts_of_last_over_time", TimeOfLast},
     {"ts_of_max_over_time", TimeOfExtreme<true>},

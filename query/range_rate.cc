@@ -3,8 +3,10 @@
 #include <cmath>
 #include <limits>
 
+#include "query/histogram_arithmetic.h"
 #include "query/kahan.h"
 #include "query/range_functions.h"
+#include "query/range_histogram.h"
 #include "storage/sample.h"
 #include "storage/status_macros.h"
 
@@ -15,18 +17,6 @@ namespace varve::promql {
 namespace {
 
 enum class Kind : uint8_t { kRate, kIncrease, kDelta };
-
-/// Does a start timestamp say that the counter began anew between two samples?
-bool IsStartReset(std::span<const int64_t> starts,
-                  std::span<const int64_t> times, size_t i) {
-  if (starts.empty()) return false;
-  const int64_t start = starts[i];
-  if (start == kNoStartTimestamp || start > times[i]) return false;
-  if (start != times[i - 1]) return start > times[i - 1];
-  // It points at the previous sample: a delta series, unless the start of that
-  // one is unknown, too.
-  return starts[i - 1] != kNoStartTimestamp;
-}
 
 /// The factor by which a difference is stretched to the whole window.
 double Factor(const WindowPlan::Extrapolation& e, Kind kind, double first,
@@ -50,8 +40,10 @@ absl::Status Extrapolated(const RangeCall& call, const Window& w, size_t step,
     return absl::OkStatus();
   }
   if (w.histograms.size() > 1) {
-    return Unimplemented("{}() of native histograms is not implemented yet",
-                         call.name());
+    const double seconds =
+        kKind == Kind::kRate ? RangeSeconds(call.range.range_ms) : 1;
+    HistogramRate(call, w, kKind != Kind::kDelta, seconds, step, out);
+    return absl::OkStatus();
   }
   const size_t n = w.values.size();
   if (n < 2) return absl::OkStatus();
@@ -108,6 +100,7 @@ struct LastTwo {
     int64_t time = 0;
     double value = 0;
     const FloatHistogram* histogram = nullptr;
+    size_t index = 0;  ///< among the floats or the histograms
   };
   Sample newer;
   Sample older;
@@ -122,10 +115,12 @@ LastTwo FindLastTwo(const Window& w) {
       --f;
       s.time = w.times[f];
       s.value = w.values[f];
+      s.index = f;
     } else {
       --h;
       s.time = w.histogram_times[h];
       s.histogram = w.histograms[h].get();
+      s.index = h;
     }
     return s;
   };
@@ -144,18 +139,21 @@ absl::Status Instant(const RangeCall& call, const Window& w, size_t step,
     call.context.annotations.MixedFloatsHistograms(w.metric, call.position());
     return absl::OkStatus();
   }
+  const double seconds =
+      static_cast<double>(two.newer.time - two.older.time) / 1000;
   if (two.newer.histogram != nullptr) {
-    return Unimplemented("{}() of native histograms is not implemented yet",
-                         call.name());
+    HistogramInstantRate(
+        call, w, *two.older.histogram, *two.newer.histogram, seconds, kRate,
+        IsStartReset(w.histogram_starts, w.histogram_times, two.newer.index),
+        step, out);
+    return absl::OkStatus();
   }
   double result = two.newer.value;
   const bool reset =
       kRate && (two.newer.value < two.older.value ||
-                IsStartReset(w.starts, w.times, w.values.size() - 1));
+                IsStartReset(w.starts, w.times, two.newer.index));
   if (!reset) result -= two.older.value;
-  if (kRate) {
-    result /= static_cast<double>(two.newer.time - two.older.time) / 1000;
-  }
+  if (kRate) result /= seconds;
   out->SetFloat(step, result);
   return absl::OkStatus();
 }
@@ -250,23 +248,56 @@ absl::Status DoubleExponentialSmoothing(const RangeCall& call, const Window& w,
   return absl::OkStatus();
 }
 
-bool IsChange(double before, double now) {
-  return now != before && !(std::isnan(now) && std::isnan(before));
+/// A sample of a window, whatever its kind.
+struct Point {
+  double value = 0;
+  const FloatHistogram* histogram = nullptr;
+  bool starts_anew = false;  ///< as its start timestamp says
+};
+
+bool IsChange(const Point& before, const Point& now) {
+  if (now.histogram != nullptr) {
+    return !SameHistogram(*now.histogram, *before.histogram);
+  }
+  return now.value != before.value &&
+         !(std::isnan(now.value) && std::isnan(before.value));
 }
-bool IsReset(double before, double now) { return now < before; }
+
+bool IsResetBetween(const Point& before, const Point& now) {
+  if (now.starts_anew) return true;
+  if (now.histogram != nullptr) {
+    return IsReset(*now.histogram, *before.histogram);
+  }
+  return now.value < before.value;
+}
 
 /// Counts the neighbours for which the predicate holds; a change between float
 /// and histogram counts as well.
-template <bool (*kPredicate)(double, double)>
-absl::Status CountPairs(const RangeCall& call, const Window& w, size_t step,
+template <bool (*kPredicate)(const Point&, const Point&)>
+absl::Status CountPairs(const RangeCall&, const Window& w, size_t step,
                         Row* out) {
-  if (!w.histograms.empty()) {
-    return Unimplemented("{}() of native histograms is not implemented yet",
-                         call.name());
-  }
   int64_t count = 0;
-  for (size_t i = 1; i < w.values.size(); ++i) {
-    count += kPredicate(w.values[i - 1], w.values[i]) ? 1 : 0;
+  size_t f = 0;
+  size_t h = 0;
+  Point before;
+  while (f < w.values.size() || h < w.histograms.size()) {
+    const bool first = f + h == 0;
+    Point now;
+    if (h == w.histograms.size() ||
+        (f < w.values.size() && w.times[f] < w.histogram_times[h])) {
+      now.value = w.values[f];
+      now.starts_anew = f > 0 && IsStartReset(w.starts, w.times, f);
+      ++f;
+    } else {
+      now.histogram = w.histograms[h].get();
+      now.starts_anew =
+          h > 0 && IsStartReset(w.histogram_starts, w.histogram_times, h);
+      ++h;
+    }
+    const bool same_kind =
+        (now.histogram == nullptr) == (before.histogram == nullptr);
+    if (!first && (!same_kind || kPredicate(before, now))) ++count;
+    before = now;
   }
   out->SetFloat(step, static_cast<double>(count));
   return absl::OkStatus();
@@ -285,7 +316,7 @@ constexpr RangeFunction kFunctions[] = {
     {"predict_linear", PredictLinear},
     {"rate", Extrapolated<Kind::kRate>, ExtrapolatedSeries<Kind::kRate>, false,
      true},
-    {"resets", CountPairs<IsReset>},
+    {"resets", CountPairs<IsResetBetween>},
 };
 
 }  // namespace

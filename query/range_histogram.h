@@ -1,0 +1,27 @@
+#pragma once
+
+#include "query/range_functions.h"
+
+namespace varve::promql {
+
+/// Does the start timestamp of sample i say that the counter began anew after
+/// sample i - 1? `starts` may be empty.
+bool IsStartReset(std::span<const int64_t> starts,
+                  std::span<const int64_t> times, size_t i);
+
+// Range functions of native histograms; the float side is in range_rate.cc.
+
+/// rate, increase (counter) and delta of a window of at least two histograms
+/// and no floats; divided by `seconds`.
+void HistogramRate(const RangeCall& call, const Window& window, bool counter,
+                   double seconds, size_t step, Row* out);
+
+/// irate (counter) and idelta of two histograms. `starts_anew`: the start
+/// timestamps say that the counter was reset between them.
+void HistogramInstantRate(const RangeCall& call, const Window& window,
+                          const FloatHistogram& older,
+                          const FloatHistogram& newer, double seconds,
+                          bool counter, bool starts_anew, size_t step,
+                          Row* out);
+
+}  // namespace varve::promql
