@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "query/histogram_arithmetic.h"
 #include "query/parser.h"
 #include "storage/sample.h"
 #include "tests/support/promql_script.h"
@@ -205,22 +206,15 @@ FloatHistogram ParseHistogram(std::string_view s) {
   return h;
 }
 
-/// For `{{..}}+{{..}}x3`: adds histograms of the same layout.
-void AddLike(FloatHistogram* h, const FloatHistogram& other, double sign) {
-  const auto add = [sign](std::vector<double>* a,
-                          const std::vector<double>& b) {
-    if (a->size() != b.size()) throw Malformed("histogram layouts differ");
-    for (size_t i = 0; i < b.size(); ++i) (*a)[i] += sign * b[i];
-  };
-  if (h->schema != other.schema || h->positive_spans != other.positive_spans ||
-      h->negative_spans != other.negative_spans) {
-    throw Malformed("histogram layouts differ");
+/// For `{{..}}+{{..}}x3`. The hint stays what the script says.
+void AddTo(FloatHistogram* h, const FloatHistogram& other, double sign) {
+  HistogramSum sum(*h);
+  if (sum.Add(other, sign).incompatible) {
+    throw Malformed("custom and exponential buckets cannot be added");
   }
-  add(&h->positive_buckets, other.positive_buckets);
-  add(&h->negative_buckets, other.negative_buckets);
-  h->count += sign * other.count;
-  h->sum += sign * other.sum;
-  h->zero_count += sign * other.zero_count;
+  const ResetHint hint = h->reset_hint;
+  *h = sum.Result();
+  h->reset_hint = hint;
 }
 
 std::string TakeBraces(std::string_view* s) {
@@ -247,7 +241,7 @@ void AppendHistograms(std::string_view word, std::vector<ScriptValue>* out) {
   const size_t repeat = TakeRepeat(&word);
   for (size_t i = 0; i <= repeat; ++i) {
     out->push_back(v);
-    if (step.has_value()) AddLike(&v.histogram, *step, sign);
+    if (step.has_value()) AddTo(&v.histogram, *step, sign);
   }
 }
 
