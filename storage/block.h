@@ -1,0 +1,123 @@
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/status/statusor.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "storage/block_file.h"
+#include "storage/block_store.h"
+#include "storage/mutex.h"
+
+namespace varve {
+
+/// A sealed block file that is open: which chunks a series has. Immutable and
+/// thread-safe.
+class Block {
+ public:
+  struct Chunk {
+    uint64_t offset = 0;  ///< in the data section
+    uint64_t length = 0;
+    uint64_t timestamps = 0;  ///< where its timestamp column stands
+    /// The column stands at the chunk's beginning.
+    bool has_timestamps() const { return timestamps == offset; }
+  };
+  /// Chunks of up to 256 neighbouring series.
+  struct Group {
+    std::vector<Chunk> chunks;
+    /// Chunks of the group's i-th series: [first[i], first[i + 1]).
+    std::vector<uint32_t> first;
+
+    /// REQUIRES: the series belongs to this group.
+    std::span<const Chunk> ChunksOf(uint32_t series) const;
+  };
+
+  static absl::StatusOr<std::shared_ptr<const Block>> Open(
+      FileSystem* fs, const std::string& path);
+
+  const std::string& path() const { return file_->path(); }
+  /// Without index_bytes.
+  const BlockInfo& info() const { return info_; }
+  const PagedSection& data() const { return *data_; }
+
+  /// REQUIRES: series < info().series. Reads and decodes.
+  absl::StatusOr<std::shared_ptr<const Group>> ReadGroup(uint32_t series) const;
+
+ private:
+  explicit Block(std::unique_ptr<BlockFile> file) : file_(std::move(file)) {}
+  absl::Status ReadMeta();
+  absl::Status ParseGroup(std::string_view bytes, size_t series,
+                          Group* group) const;
+
+  const std::unique_ptr<BlockFile> file_;
+  BlockInfo info_;
+  std::unique_ptr<PagedSection> data_;
+  std::unique_ptr<PagedSection> directory_;
+  std::vector<uint64_t> group_offsets_;
+};
+
+/// Timestamps of one or more chunks, cut to the time range of a query.
+struct TimestampColumn {
+  std::vector<int64_t> timestamps;
+  size_t begin = 0;    ///< how many samples of the chunk come before the range
+  size_t count = 0;    ///< samples in the whole chunk
+  uint64_t id = 0;     ///< unique in this process
+  uint64_t bytes = 0;  ///< of its encoded form
+};
+
+/// Reads chunks of one block for one query, with what neighbouring chunks share
+/// kept: pages, timestamp columns, directory groups. Thread-safe.
+class BlockReader {
+ public:
+  BlockReader(std::shared_ptr<const Block> block, int64_t start_ms,
+              int64_t end_ms)
+      : block_(std::move(block)), start_ms_(start_ms), end_ms_(end_ms) {}
+
+  const Block& block() const { return *block_; }
+  absl::StatusOr<std::shared_ptr<const Block::Group>> Group(uint32_t series);
+  /// The part of the chunk that lies in the time range, into `out`; false when
+  /// there is none. Errors name file and offset.
+  absl::StatusOr<bool> Read(const Block::Chunk& chunk, SampleColumns* out);
+
+ private:
+  using TimestampsPtr = std::shared_ptr<const TimestampColumn>;
+  /// Some pages of the data section.
+  struct Window {
+    uint64_t offset = 0;
+    std::shared_ptr<const std::string> bytes;
+    uint64_t used = 0;  // when it was last used
+  };
+  /// Bytes of the data section; `pin` keeps them.
+  struct View {
+    std::string_view bytes;
+    std::shared_ptr<const std::string> pin;
+  };
+
+  absl::StatusOr<View> ReadData(uint64_t offset, uint64_t size);
+  absl::StatusOr<std::shared_ptr<const std::string>> ReadWindow(
+      uint64_t offset, uint64_t size, bool ahead, uint64_t* begin) const;
+  absl::StatusOr<TimestampsPtr> Timestamps(const Block::Chunk& chunk,
+                                           std::string_view chunk_bytes);
+  absl::StatusOr<TimestampsPtr> DecodeTimestamps(uint64_t offset,
+                                                 std::string_view bytes) const;
+
+  const std::shared_ptr<const Block> block_;
+  const int64_t start_ms_;
+  const int64_t end_ms_;
+
+  Mutex mutex_;
+  std::array<Window, 4> windows_ ABSL_GUARDED_BY(mutex_);
+  uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::flat_hash_map<uint64_t, TimestampsPtr> timestamps_
+      ABSL_GUARDED_BY(mutex_);
+  uint32_t group_number_ ABSL_GUARDED_BY(mutex_) = UINT32_MAX;
+  std::shared_ptr<const Block::Group> group_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace varve

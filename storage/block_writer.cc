@@ -1,0 +1,156 @@
+#include "storage/block_writer.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <random>
+
+#include "storage/chunk_codec.h"
+#include "storage/coding.h"
+#include "storage/int_column.h"
+#include "storage/status_macros.h"
+
+namespace varve {
+namespace {
+
+constexpr uint64_t kInline = UINT64_MAX;
+
+std::string EncodeMeta(const BlockInfo& info) {
+  std::string out;
+  PutZigZag(&out, info.day);
+  PutVarint(&out, info.part);
+  PutZigZag(&out, info.window.start_ms);
+  PutZigZag(&out, info.window.end_ms);
+  PutZigZag(&out, info.min_ms);
+  PutZigZag(&out, info.max_ms);
+  PutVarint(&out, info.series);
+  PutVarint(&out, info.samples);
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<BlockWriter>> BlockWriter::Create(
+    FileSystem* fs, const std::string& path, int32_t day, uint16_t part,
+    TimeWindow window) {
+  VARVE_ASSIGN_OR_RETURN(auto file, BlockFileWriter::Create(fs, path));
+  file->BeginPaged(SectionKind::kData);
+  BlockInfo info;
+  info.day = day;
+  info.part = part;
+  info.window = window;
+  info.min_ms = INT64_MAX;
+  info.max_ms = INT64_MIN;
+  // The seed keeps a sender from making two columns with the same hash.
+  std::random_device random;
+  const uint64_t seed = (uint64_t{random()} << 32) | random();
+  return std::unique_ptr<BlockWriter>(
+      new BlockWriter(std::move(file), info, seed));
+}
+
+absl::Status BlockWriter::CheckChunk(const SampleColumns& columns,
+                                     std::optional<int64_t>* last_ms) const {
+  const bool floats = columns.kind == SampleColumns::Kind::kFloat;
+  const size_t values =
+      floats ? columns.values.size() : columns.histograms.size();
+  const size_t starts = columns.start_timestamps.size();
+  if (columns.size() == 0 || columns.size() > kBlockChunkSamplesMax ||
+      values != columns.size() || (starts != 0 && starts != columns.size())) {
+    return Internal("block: a chunk of {} timestamps, {} values",
+                    columns.size(), values);
+  }
+  for (const int64_t t : columns.timestamps) {
+    if (t < info_.window.start_ms || t >= info_.window.end_ms) {
+      return Internal("block: a sample at {} ms lies outside [{}, {})", t,
+                      info_.window.start_ms, info_.window.end_ms);
+    }
+    if (last_ms->has_value() && t <= **last_ms) {
+      return Internal("block: a sample at {} ms does not ascend", t);
+    }
+    *last_ms = t;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BlockWriter::AddSeries(std::span<const SampleColumns> chunks) {
+  if (info_.series == UINT32_MAX) return Internal("block: too many series");
+  std::optional<int64_t> last_ms;
+  for (const SampleColumns& columns : chunks) {
+    VARVE_RETURN_IF_ERROR(CheckChunk(columns, &last_ms));
+  }
+  if (group_.chunk_counts.empty()) group_.data_offset = data_offset_;
+  const size_t before = group_.lengths.size();
+  for (const SampleColumns& columns : chunks) {
+    for (size_t begin = 0; begin < columns.size();) {
+      const size_t count = SameLayoutLength(columns, begin);
+      VARVE_RETURN_IF_ERROR(AddChunk(columns, begin, count));
+      begin += count;
+    }
+    info_.min_ms = std::min(info_.min_ms, columns.timestamps.front());
+    info_.max_ms = std::max(info_.max_ms, columns.timestamps.back());
+    info_.samples += columns.size();
+  }
+  group_.chunk_counts.push_back(
+      static_cast<int64_t>(group_.lengths.size() - before));
+  ++info_.series;
+  if (group_.chunk_counts.size() == kBlockGroupSeries) EndGroup();
+  return absl::OkStatus();
+}
+
+absl::Status BlockWriter::AddChunk(const SampleColumns& columns, size_t begin,
+                                   size_t count) {
+  const std::span<const int64_t> timestamps =
+      std::span(columns.timestamps).subspan(begin, count);
+  const XXH128_hash_t hash = XXH3_128bits_withSeed(
+      timestamps.data(), timestamps.size_bytes(), hash_seed_);
+  const auto [it, is_new] = timestamp_columns_.try_emplace(
+      Hash(hash.low64, hash.high64), data_offset_);
+  scratch_.clear();
+  if (is_new) PutTimestamps(&scratch_, timestamps);
+  PutChunk(&scratch_, columns, begin, count);
+  group_.lengths.push_back(static_cast<int64_t>(scratch_.size()));
+  group_.timestamp_refs.push_back(is_new ? kInline : it->second);
+  data_offset_ += scratch_.size();
+  return file_->AppendPaged(scratch_);
+}
+
+void BlockWriter::EndGroup() {
+  std::vector<uint64_t> refs = group_.timestamp_refs;
+  std::erase(refs, kInline);
+  std::sort(refs.begin(), refs.end());
+  refs.erase(std::unique(refs.begin(), refs.end()), refs.end());
+  std::vector<int64_t> indexes;
+  indexes.reserve(group_.timestamp_refs.size());
+  for (const uint64_t ref : group_.timestamp_refs) {
+    const auto at = std::lower_bound(refs.begin(), refs.end(), ref);
+    indexes.push_back(ref == kInline ? 0 : at - refs.begin() + 1);
+  }
+
+  PutFixed64(&group_offsets_, directory_.size());
+  PutVarint(&directory_, group_.data_offset);
+  PutIntColumn(&directory_, group_.chunk_counts);
+  PutIntColumn(&directory_, group_.lengths);
+  PutVarint(&directory_, refs.size());
+  uint64_t last = 0;
+  for (const uint64_t ref : refs) {
+    PutVarint(&directory_, ref - last);
+    last = ref;
+  }
+  PutIntColumn(&directory_, indexes);
+  group_ = Group();
+}
+
+absl::StatusOr<BlockInfo> BlockWriter::Finish() {
+  if (!group_.chunk_counts.empty()) EndGroup();
+  PutFixed64(&group_offsets_, directory_.size());
+  VARVE_RETURN_IF_ERROR(file_->EndPaged());
+  file_->BeginPaged(SectionKind::kDirectory);
+  VARVE_RETURN_IF_ERROR(file_->AppendPaged(directory_));
+  VARVE_RETURN_IF_ERROR(file_->EndPaged());
+  VARVE_RETURN_IF_ERROR(file_->AddWhole(SectionKind::kGroups, group_offsets_));
+  VARVE_RETURN_IF_ERROR(file_->AddWhole(SectionKind::kMeta, EncodeMeta(info_)));
+  VARVE_ASSIGN_OR_RETURN(info_.file_bytes, file_->Finish());
+  return info_;
+}
+
+}  // namespace varve

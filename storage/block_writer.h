@@ -1,0 +1,68 @@
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "storage/block_file.h"
+#include "storage/block_store.h"
+
+namespace varve {
+
+/// How many series share one entry of a block's directory.
+inline constexpr uint32_t kBlockGroupSeries = 256;
+
+/// Writes the samples of a block (storage/block.md). It knows nothing of
+/// labels: the n-th series that is added is series n. Single-thread.
+class BlockWriter {
+ public:
+  static absl::StatusOr<std::unique_ptr<BlockWriter>> Create(
+      FileSystem* fs, const std::string& path, int32_t day, uint16_t part,
+      TimeWindow window);
+
+  /// REQUIRES: as BlockBuilder::AddSeries. Violations are Internal errors.
+  absl::Status AddSeries(std::span<const SampleColumns> chunks);
+  /// Completes and syncs the file. REQUIRES: at least one series.
+  absl::StatusOr<BlockInfo> Finish();
+
+  uint32_t series() const { return info_.series; }
+
+ private:
+  /// The directory's entry for a group of series, in columns.
+  struct Group {
+    uint64_t data_offset = 0;
+    std::vector<int64_t> chunk_counts;     // per series
+    std::vector<int64_t> lengths;          // per chunk
+    std::vector<uint64_t> timestamp_refs;  // per chunk; UINT64_MAX: inside it
+  };
+  /// A 128-bit hash of a timestamp column.
+  using Hash = std::pair<uint64_t, uint64_t>;
+
+  BlockWriter(std::unique_ptr<BlockFileWriter> file, BlockInfo info,
+              uint64_t seed)
+      : file_(std::move(file)), info_(info), hash_seed_(seed) {}
+  absl::Status CheckChunk(const SampleColumns& columns,
+                          std::optional<int64_t>* last_ms) const;
+  absl::Status AddChunk(const SampleColumns& columns, size_t begin,
+                        size_t count);
+  void EndGroup();
+
+  const std::unique_ptr<BlockFileWriter> file_;
+  BlockInfo info_;
+  const uint64_t hash_seed_;
+  uint64_t data_offset_ = 0;
+  Group group_;
+  std::string directory_;
+  std::string group_offsets_;
+  std::string scratch_;
+  absl::flat_hash_map<Hash, uint64_t> timestamp_columns_;
+};
+
+}  // namespace varve

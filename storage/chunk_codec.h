@@ -1,0 +1,37 @@
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "storage/coding.h"
+#include "storage/sample.h"
+
+namespace varve {
+
+// A chunk of a block: the samples of one series over some time, without its
+// timestamps, which stand in a column of their own that chunks share. The bytes
+// are in storage/block.md.
+
+/// Appends a timestamp column: its length and the times.
+void PutTimestamps(std::string* out, std::span<const int64_t> timestamps);
+/// Reads a column into `out`; `in` is left behind it.
+absl::Status GetTimestamps(Decoder* in, std::vector<int64_t>* out);
+
+/// All histograms of a chunk have one layout (schema, thresholds, spans and
+/// bounds); how many of `columns` from `begin` on have the same one. All of
+/// them when the samples are floats.
+size_t SameLayoutLength(const SampleColumns& columns, size_t begin);
+
+/// Appends samples [begin, begin + count) of `columns`, which have one layout.
+void PutChunk(std::string* out, const SampleColumns& columns, size_t begin,
+              size_t count);
+
+/// Reads the `count` samples of a chunk from exactly `bytes` into all of `out`
+/// but the timestamps.
+absl::Status GetChunk(std::string_view bytes, size_t count, SampleColumns* out);
+
+}  // namespace varve
