@@ -92,6 +92,14 @@ struct RemoteWriteAnswer {
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
+/// Of remote write, since the start; for /metrics.
+struct RemoteWriteTotals {
+  int64_t requests = 0;
+  int64_t requests_failed = 0;
+  int64_t samples = 0;
+  int64_t samples_rejected = 0;
+};
+
 /// Names or label sets, and whether a limit cut them.
 template <typename T>
 struct Listing {
@@ -141,7 +149,8 @@ class Database {
                                         std::string_view content_encoding) = 0;
 
   /// What a query may use and how it is stopped, from the options. `timeout_ms`
-  /// shortens the time; `began_ns` (of the clock) is when it began to run.
+  /// shortens the time (below 0: it is over already); `began_ns` (of the clock)
+  /// is when it began to run, 0: now.
   virtual std::unique_ptr<QueryContext> NewQueryContext(
       int64_t timeout_ms = 0, int64_t began_ns = 0) const = 0;
   /// Evaluates PromQL at one moment, or from start to end in steps > 0.
@@ -182,6 +191,7 @@ class Database {
   virtual absl::Status Flush() = 0;
   virtual DbStats Stats() const = 0;
   virtual ScrapeStats Scrapes() const = 0;
+  virtual RemoteWriteTotals RemoteWrites() const = 0;
   virtual CardinalityStats Cardinality(size_t limit) const = 0;
 
   /// Stops scraping, syncs, frees the directory. Idempotent.
@@ -192,7 +202,5 @@ class Database {
 absl::StatusOr<std::vector<Matcher>> ParseSelector(std::string_view text);
 /// The query in canonical form.
 absl::StatusOr<std::string> FormatQuery(std::string_view query);
-/// The type of a query's result, so that it can be refused before it runs.
-absl::StatusOr<promql::ValueType> QueryType(std::string_view query);
 
 }  // namespace varve

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/varve.h"
+#include "query/engine.h"
+#include "tests/support/map_source.h"
+
+namespace varve {
+
+/// A Database over a MapSource and a real engine, without storage and scrapes;
+/// for tests of what is built on the interface. What tests set is public.
+class FakeDatabase final : public Database {
+ public:
+  MapSource map;
+  TargetsView targets;
+  std::vector<std::pair<std::string, Metadata>> metadata;
+  std::vector<ExemplarSeries> exemplars;
+  ConfigStatus config;
+  DbStats stats;
+  CardinalityStats cardinality;
+  RemoteWriteAnswer write_answer;
+  absl::Status reload_status;
+  absl::Status flush_status;
+  DatabaseOptions options;
+  std::string last_body;
+
+  absl::Status Append(const Labels&, int64_t, double) override;
+  std::unique_ptr<Writer> NewWriter() override { return nullptr; }
+  RemoteWriteAnswer RemoteWrite(std::string_view body, std::string_view,
+                                std::string_view) override {
+    last_body = std::string(body);
+    return write_answer;
+  }
+  std::unique_ptr<QueryContext> NewQueryContext(
+      int64_t timeout_ms, int64_t began_ns) const override;
+  absl::StatusOr<promql::QueryResult> Query(QueryContext& context,
+                                            std::string_view query,
+                                            int64_t time_ms,
+                                            int64_t lookback_ms) const override;
+  absl::StatusOr<promql::QueryResult> QueryRange(
+      QueryContext& context, std::string_view query, int64_t start_ms,
+      int64_t end_ms, int64_t step_ms, int64_t lookback_ms) const override;
+  absl::StatusOr<Listing<Labels>> Series(
+      QueryContext& context, const ListingRange& range) const override;
+  absl::StatusOr<Listing<std::string>> LabelNames(
+      QueryContext& context, const ListingRange& range) const override;
+  absl::StatusOr<Listing<std::string>> LabelValues(
+      QueryContext& context, std::string_view name,
+      const ListingRange& range) const override;
+  std::vector<std::pair<std::string, Metadata>> FamilyMetadata()
+      const override {
+    return metadata;
+  }
+  absl::StatusOr<std::vector<ExemplarSeries>> Exemplars(
+      std::string_view, int64_t, int64_t) const override {
+    return exemplars;
+  }
+  TargetsView Targets() const override { return targets; }
+  absl::Status Reload() override { return reload_status; }
+  ConfigStatus Config() const override { return config; }
+  absl::Status Flush() override { return flush_status; }
+  DbStats Stats() const override { return stats; }
+  ScrapeStats Scrapes() const override { return {}; }
+  RemoteWriteTotals RemoteWrites() const override { return {}; }
+  CardinalityStats Cardinality(size_t) const override { return cardinality; }
+  absl::Status Close() override { return absl::OkStatus(); }
+};
+
+}  // namespace varve
