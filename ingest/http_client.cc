@@ -1,6 +1,7 @@
 #include "ingest/http_client.h"
 
 #include <curl/curl.h>
+#include <zlib.h>
 
 #include <deque>
 #include <string_view>
@@ -83,6 +84,53 @@ UrlParts SplitUrl(const std::string& url) {
   return parts;
 }
 
+// Inflates a gzip body piece by piece. curl could do it, but takes a body that
+// is cut off for a whole one.
+class GzipReader {
+ public:
+  GzipReader() {
+    good_ = inflateInit2(&stream_, 15 + 16) == Z_OK;  // + 16: gzip, not zlib
+  }
+  ~GzipReader() { inflateEnd(&stream_); }
+  GzipReader(const GzipReader&) = delete;
+  GzipReader& operator=(const GzipReader&) = delete;
+
+  // Appends what `data` means; stops when `out` reaches `bytes_max`. False:
+  // not gzip.
+  bool Read(std::string_view data, uint64_t bytes_max, std::string* out) {
+    stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(data.data()));
+    stream_.avail_in = static_cast<uInt>(data.size());
+    while (good_ && stream_.avail_in > 0 && out->size() < bytes_max) {
+      // A file may be several gzip members one after another.
+      if (ended_) good_ = inflateReset(&stream_) == Z_OK;
+      ended_ = false;
+      InflateSome(out);
+    }
+    return good_;
+  }
+
+  bool complete() const { return good_ && ended_; }
+
+ private:
+  static constexpr size_t kPieceBytes = size_t{64} << 10;
+
+  void InflateSome(std::string* out) {
+    const size_t before = out->size();
+    out->resize(before + kPieceBytes);
+    stream_.next_out = reinterpret_cast<Bytef*>(out->data() + before);
+    stream_.avail_out = static_cast<uInt>(kPieceBytes);
+    const int code = inflate(&stream_, Z_NO_FLUSH);
+    out->resize(before + kPieceBytes - stream_.avail_out);
+    ended_ = code == Z_STREAM_END;
+    good_ = code == Z_OK || code == Z_STREAM_END ||
+            (code == Z_BUF_ERROR && stream_.avail_in == 0);
+  }
+
+  z_stream stream_ = {};
+  bool good_ = false;
+  bool ended_ = false;
+};
+
 // One request under way. curl keeps pointers into it.
 struct Transfer {
   HttpRequest request;
@@ -93,6 +141,8 @@ struct Transfer {
   curl_slist* connect_to = nullptr;
   char error[CURL_ERROR_SIZE] = {};
   bool too_long = false;
+  bool bad_gzip = false;
+  std::unique_ptr<GzipReader> gzip;  // set by Content-Encoding
   size_t header_bytes = 0;
 
   ~Transfer() {
@@ -104,12 +154,28 @@ struct Transfer {
 size_t OnBody(char* data, size_t size, size_t count, void* user) {
   auto* t = static_cast<Transfer*>(user);
   const size_t bytes = size * count;
-  if (t->response.body.size() + bytes >= t->request.body_bytes_max) {
-    t->too_long = true;
-    return 0;  // curl gives up with CURLE_WRITE_ERROR
+  std::string& body = t->response.body;
+  const uint64_t bytes_max = t->request.body_bytes_max;
+  if (t->gzip != nullptr) {
+    t->bad_gzip = !t->gzip->Read({data, bytes}, bytes_max, &body);
+    t->too_long = body.size() >= bytes_max;
+  } else {
+    t->too_long = body.size() + bytes >= bytes_max;
+    if (!t->too_long) body.append(data, bytes);
   }
-  t->response.body.append(data, bytes);
-  return bytes;
+  // 0: curl gives up with CURLE_WRITE_ERROR.
+  return t->bad_gzip || t->too_long ? 0 : bytes;
+}
+
+bool IsGzipEncoding(std::string_view line) {
+  constexpr std::string_view kName = "content-encoding:";
+  if (line.size() < kName.size()) return false;
+  for (size_t i = 0; i < kName.size(); ++i) {
+    const char c = line[i];
+    const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    if (lower != kName[i]) return false;
+  }
+  return TrimSpace(line.substr(kName.size())) == "gzip";
 }
 
 size_t OnHeader(char* data, size_t size, size_t count, void* user) {
@@ -128,6 +194,9 @@ size_t OnHeader(char* data, size_t size, size_t count, void* user) {
             ? ""
             : std::string(TrimSpace(line.substr(reason)));
     t->response.body.clear();
+    t->gzip = nullptr;
+  } else if (IsGzipEncoding(line)) {
+    t->gzip = std::make_unique<GzipReader>();
   }
   return line.size();
 }
@@ -247,9 +316,8 @@ absl::Status Prepare(Transfer* t) {
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
                    request.config.enable_http2 ? CURL_HTTP_VERSION_2TLS
                                                : CURL_HTTP_VERSION_1_1);
-  // curl decodes while it reads, so OnBody bounds the decoded size.
-  curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING,
-                   request.compression ? "gzip" : "identity");
+  AddHeader(t, request.compression ? "Accept-Encoding: gzip"
+                                   : "Accept-Encoding: identity");
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, OnBody);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, OnHeader);
@@ -263,8 +331,12 @@ absl::Status Prepare(Transfer* t) {
 }
 
 absl::Status StatusOf(const Transfer& t, CURLcode code) {
-  if (code == CURLE_OK) return absl::OkStatus();
   const std::string get = "Get \"" + t.request.url + "\": ";
+  if (t.bad_gzip ||
+      (code == CURLE_OK && t.gzip != nullptr && !t.gzip->complete())) {
+    return Unavailable("{}the body is no valid gzip, or is cut off", get);
+  }
+  if (code == CURLE_OK) return absl::OkStatus();
   if (t.too_long) return ResourceExhausted("body size limit exceeded");
   if (code == CURLE_OPERATION_TIMEDOUT) {
     return absl::DeadlineExceededError(get + "context deadline exceeded");
