@@ -80,6 +80,11 @@ absl::Status RunVector(const Plan& plan, EvalContext& context,
 /// A range vector at the top of an instant query: its samples as they are.
 absl::Status RunMatrix(const Plan& plan, EvalContext& context,
                        QueryResult* result) {
+  if (plan.root->extension != Extension::kNone) {
+    return Unimplemented(
+        "the modifiers smoothed and anchored are not implemented yet for a "
+        "range vector that is not the argument of a function");
+  }
   VARVE_ASSIGN_OR_RETURN(std::unique_ptr<RangeInput> input,
                          MakeRangeInput(*plan.root, context, plan.grid));
   VARVE_ASSIGN_OR_RETURN(const std::vector<SeriesInfo>* series,

@@ -42,6 +42,8 @@ class Planner {
   Planner(const QueryParameters& parameters, const EngineOptions& options)
       : parameters_(parameters),
         options_(options),
+        lookback_ms_(parameters.lookback_ms > 0 ? parameters.lookback_ms
+                                                : options.lookback_ms),
         durations_{parameters.step_ms / 1000.0,
                    (parameters.end_ms - parameters.start_ms) / 1000.0} {}
 
@@ -118,9 +120,18 @@ class Planner {
     return anchor;
   }
 
+  void Extend(const VectorSelector& selector, PlanNode* node) const {
+    if (!selector.anchored && !selector.smoothed) return;
+    node->extension =
+        selector.smoothed ? Extension::kSmoothed : Extension::kAnchored;
+    node->before_ms = lookback_ms_;
+    node->after_ms = selector.smoothed ? lookback_ms_ : 0;
+  }
+
   absl::StatusOr<Converted> Selector(const VectorSelector& selector) {
     PlanPtr node = New(PlanKind::kSelector, selector);
     VARVE_ASSIGN_OR_RETURN(node->anchor, Anchor(selector.shift));
+    Extend(selector, node.get());
     const bool fixed = node->anchor.fixed;
     return Converted{std::move(node), fixed, fixed};
   }
@@ -128,6 +139,7 @@ class Planner {
   absl::StatusOr<Converted> Range(const MatrixSelector& range) {
     PlanPtr node = New(PlanKind::kRange, range);
     VARVE_ASSIGN_OR_RETURN(node->anchor, Anchor(range.selector->shift));
+    Extend(*range.selector, node.get());
     node->range_ms = range.range_ms;
     if (range.range_expr != nullptr) {
       VARVE_ASSIGN_OR_RETURN(
@@ -264,6 +276,7 @@ class Planner {
 
   const QueryParameters& parameters_;
   const EngineOptions& options_;
+  const int64_t lookback_ms_;
   const DurationContext durations_;
 };
 

@@ -44,6 +44,9 @@ struct TimeAnchor {
   }
 };
 
+/// The modifiers that take the samples around a window into account.
+enum class Extension : uint8_t { kNone, kAnchored, kSmoothed };
+
 /// A node of the immutable plan: the expression with everything resolved that
 /// depends only on the query's parameters (brackets gone, duration expressions
 /// computed, `@ start()` turned into a time, invariant parts marked).
@@ -55,9 +58,13 @@ struct PlanNode {
   const Expr* expr = nullptr;
   std::vector<std::unique_ptr<PlanNode>> inputs;
 
-  double number = 0;          ///< kNumber
-  TimeAnchor anchor;          ///< kSelector, kRange, kSubquery
-  int64_t range_ms = 0;       ///< kRange, kSubquery: the window
+  double number = 0;     ///< kNumber
+  TimeAnchor anchor;     ///< kSelector, kRange, kSubquery
+  int64_t range_ms = 0;  ///< kRange, kSubquery: the window
+  /// How far outside its windows a selector reads, for smoothed and anchored.
+  Extension extension = Extension::kNone;
+  int64_t before_ms = 0;
+  int64_t after_ms = 0;
   int64_t inner_step_ms = 0;  ///< kSubquery: > 0
   /// What stands directly above a selector, for SelectHints.
   std::string_view hint_function;

@@ -2,6 +2,7 @@
 
 #include "query/functions.h"
 #include "query/merge_duplicates.h"
+#include "query/range_extended.h"
 #include "query/range_functions.h"
 #include "storage/check.h"
 #include "storage/status_macros.h"
@@ -53,7 +54,7 @@ class RangeCallOperator final : public Operator {
     const RangeCall call{node_, range_, context_, grid_, scalars_};
     UpdatePlan();
     if (function_.series != nullptr && samples_.histograms.empty() &&
-        samples_.starts.empty()) {
+        samples_.starts.empty() && range_.extension == Extension::kNone) {
       function_.series(call, plan_, samples_, row);
     } else {
       VARVE_RETURN_IF_ERROR(EachWindow(call, row));
@@ -102,7 +103,11 @@ class RangeCallOperator final : public Operator {
           std::span(samples_.histogram_starts).subspan(h_begin, h_count);
       window.end_ms = range_.anchor.Resolve(grid_.At(int64_t(step)));
       window.start_ms = window.end_ms - range_.range_ms;
-      VARVE_RETURN_IF_ERROR(function_.window(call, window, step, row));
+      if (range_.extension == Extension::kNone) {
+        VARVE_RETURN_IF_ERROR(function_.window(call, window, step, row));
+      } else if (NarrowWindow(range_.extension, &window)) {
+        VARVE_RETURN_IF_ERROR(function_.extended(call, window, step, row));
+      }
       context_.samples_total += static_cast<int64_t>(h_count);
     }
     return absl::OkStatus();
@@ -187,6 +192,26 @@ class AbsentOverTime final : public Operator {
   bool done_ = false;
 };
 
+/// Only some functions make sense of anchored and smoothed selectors.
+absl::Status CheckExtension(const PlanNode& range, std::string_view function,
+                            const RangeFunction* f) {
+  if (range.extension == Extension::kAnchored &&
+      (f == nullptr || f->extended == nullptr)) {
+    return FailedPrecondition(
+        "anchored modifier can only be used with: changes, delta, increase, "
+        "rate, resets - not with {}",
+        function);
+  }
+  if (range.extension == Extension::kSmoothed &&
+      (f == nullptr || !f->smooths)) {
+    return FailedPrecondition(
+        "smoothed modifier can only be used with: delta, increase, rate - not "
+        "with {}",
+        function);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<OperatorPtr> MakeRangeCall(const PlanNode& node,
@@ -198,6 +223,7 @@ absl::StatusOr<OperatorPtr> MakeRangeCall(const PlanNode& node,
   if (function == nullptr && name != "absent_over_time") {
     return Unimplemented("the function {}() is not implemented yet", name);
   }
+  VARVE_RETURN_IF_ERROR(CheckExtension(*node.inputs[range], name, function));
   VARVE_ASSIGN_OR_RETURN(std::unique_ptr<RangeInput> input,
                          MakeRangeInput(*node.inputs[range], context, grid));
   if (function == nullptr) {

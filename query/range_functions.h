@@ -54,12 +54,17 @@ using WindowKernel = absl::Status (*)(const RangeCall& call,
 using SeriesKernel = void (*)(const RangeCall& call, const WindowPlan& plan,
                               const RangeSeries& series, Row* out);
 
+/// One function that takes a range vector.
 struct RangeFunction {
   std::string_view name;
   WindowKernel window = nullptr;
   SeriesKernel series = nullptr;
   bool keeps_name = false;
   bool extrapolates = false;  ///< the series kernel needs the extrapolation
+  /// For anchored and smoothed selectors; gets windows as NarrowWindow leaves
+  /// them. Null where these make no sense.
+  WindowKernel extended = nullptr;
+  bool smooths = false;  ///< `extended` is for smoothed selectors, too
 };
 
 /// nullptr when there is no such function (yet).

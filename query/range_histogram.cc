@@ -11,21 +11,6 @@ HistogramPtr Shared(FloatHistogram h) {
   return std::make_shared<const FloatHistogram>(std::move(h));
 }
 
-/// Remarks on histograms that are not what the function is for.
-void RemarkKind(const RangeCall& call, const Window& w, bool counter) {
-  Annotations& annotations = call.context.annotations;
-  if (counter) {
-    for (const HistogramPtr& h : w.histograms) {
-      if (h->reset_hint != ResetHint::kGauge) continue;
-      annotations.NotCounter(w.metric, call.position());
-      return;
-    }
-  } else if (w.histograms.front()->reset_hint != ResetHint::kGauge ||
-             w.histograms.back()->reset_hint != ResetHint::kGauge) {
-    annotations.NotGauge(w.metric, call.position());
-  }
-}
-
 /// Adds with the remarks; false if the buckets cannot be added.
 bool AddTo(HistogramSum* sum, const FloatHistogram& h, double sign,
            const RangeCall& call, const Window& w) {
@@ -93,9 +78,23 @@ bool IsStartReset(std::span<const int64_t> starts,
   return starts[i - 1] != kNoStartTimestamp;
 }
 
+void RemarkHistogramKind(const RangeCall& call, const Window& w, bool counter) {
+  Annotations& annotations = call.context.annotations;
+  if (counter) {
+    for (const HistogramPtr& h : w.histograms) {
+      if (h->reset_hint != ResetHint::kGauge) continue;
+      annotations.NotCounter(w.metric, call.position());
+      return;
+    }
+  } else if (w.histograms.front()->reset_hint != ResetHint::kGauge ||
+             w.histograms.back()->reset_hint != ResetHint::kGauge) {
+    annotations.NotGauge(w.metric, call.position());
+  }
+}
+
 void HistogramRate(const RangeCall& call, const Window& w, bool counter,
                    double seconds, size_t step, Row* out) {
-  RemarkKind(call, w, counter);
+  RemarkHistogramKind(call, w, counter);
   const std::optional<FloatHistogram> increase = Increase(call, w, counter);
   if (!increase.has_value()) return;
   const auto e =

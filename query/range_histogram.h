@@ -11,6 +11,10 @@ bool IsStartReset(std::span<const int64_t> starts,
 
 // Range functions of native histograms; the float side is in range_rate.cc.
 
+/// Remarks on histograms that are not what the function is for.
+void RemarkHistogramKind(const RangeCall& call, const Window& window,
+                         bool counter);
+
 /// rate, increase (counter) and delta of a window of at least two histograms
 /// and no floats; divided by `seconds`.
 void HistogramRate(const RangeCall& call, const Window& window, bool counter,

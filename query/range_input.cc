@@ -1,7 +1,5 @@
 #include "query/range_input.h"
 
-#include <algorithm>
-
 #include "query/select.h"
 #include "storage/check.h"
 #include "storage/status_macros.h"
@@ -17,7 +15,7 @@ constexpr int64_t kInnerStepsMax = 50'000'000;
 class SelectorInput final : public RangeInput {
  public:
   SelectorInput(const PlanNode& node, EvalContext& context, StepGrid grid)
-      : node_(node), context_(context), grid_(grid) {}
+      : node_(node), context_(context), grid_(grid), reader_(context) {}
 
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
     VARVE_ASSIGN_OR_RETURN(
@@ -29,83 +27,20 @@ class SelectorInput final : public RangeInput {
 
   absl::StatusOr<bool> Next(RangeSeries* out) override {
     if (next_ == selected_.cursors.size()) return false;
-    VARVE_RETURN_IF_ERROR(context_.query.Check());
-    out->Clear();
     out->series = static_cast<uint32_t>(next_);
     const std::unique_ptr<SeriesCursor> cursor =
         std::move(selected_.cursors[next_++]);
-    shared_ = true;
-    while (true) {
-      VARVE_ASSIGN_OR_RETURN(const bool more, cursor->Next(&columns_));
-      if (!more) break;
-      VARVE_RETURN_IF_ERROR(
-          context_.query.ChargeSamples(static_cast<int64_t>(columns_.size())));
-      if (columns_.kind == SampleColumns::Kind::kFloat) {
-        AddFloats(out);
-      } else {
-        AddHistograms(out);
-      }
-    }
-    if (!shared_) out->times_ids.clear();
+    VARVE_RETURN_IF_ERROR(reader_.Read(*cursor, out));
     return true;
   }
 
  private:
-  void AddFloats(RangeSeries* out) {
-    const bool starts = HasStarts();
-    if (starts && out->starts.empty()) {
-      out->starts.resize(out->times.size(), kNoStartTimestamp);
-    }
-    const bool keep_starts = starts || !out->starts.empty();
-    const size_t before = out->times.size();
-    const bool stale =
-        std::any_of(columns_.values.begin(), columns_.values.end(), IsStaleNan);
-    if (!stale) {
-      out->times.insert(out->times.end(), columns_.timestamps.begin(),
-                        columns_.timestamps.end());
-      out->values.insert(out->values.end(), columns_.values.begin(),
-                         columns_.values.end());
-    }
-    for (size_t i = 0; i < columns_.size(); ++i) {
-      if (stale && !IsStaleNan(columns_.values[i])) {
-        out->times.push_back(columns_.timestamps[i]);
-        out->values.push_back(columns_.values[i]);
-      }
-      if (keep_starts && !IsStaleNan(columns_.values[i])) {
-        out->starts.push_back(starts ? columns_.start_timestamps[i]
-                                     : kNoStartTimestamp);
-      }
-    }
-    shared_ = shared_ && !stale && columns_.timestamps_id != 0 &&
-              out->times.size() > before;
-    out->times_ids.push_back(columns_.timestamps_id);
-  }
-
-  void AddHistograms(RangeSeries* out) {
-    const bool starts = HasStarts();
-    for (size_t i = 0; i < columns_.size(); ++i) {
-      if (IsStale(*columns_.histograms[i])) continue;
-      out->histogram_times.push_back(columns_.timestamps[i]);
-      out->histograms.push_back(std::make_shared<const FloatHistogram>(
-          ToFloat(*columns_.histograms[i])));
-      out->histogram_starts.push_back(starts ? columns_.start_timestamps[i]
-                                             : kNoStartTimestamp);
-    }
-  }
-
-  bool HasStarts() const {
-    return std::any_of(columns_.start_timestamps.begin(),
-                       columns_.start_timestamps.end(),
-                       [](int64_t t) { return t != kNoStartTimestamp; });
-  }
-
   const PlanNode& node_;
   EvalContext& context_;
   const StepGrid grid_;
+  SampleReader reader_;
   SelectedSeries selected_;
   size_t next_ = 0;
-  SampleColumns columns_;
-  bool shared_ = true;
 };
 
 /// A subquery: the points of its inner expression are the samples.
@@ -160,25 +95,9 @@ class SubqueryInput final : public RangeInput {
 
 }  // namespace
 
-void RangeSeries::Clear() {
-  times.clear();
-  values.clear();
-  starts.clear();
-  histogram_times.clear();
-  histograms.clear();
-  histogram_starts.clear();
-  times_ids.clear();
-}
-
 absl::StatusOr<std::unique_ptr<RangeInput>> MakeRangeInput(
     const PlanNode& node, EvalContext& context, const StepGrid& grid) {
   if (node.kind == PlanKind::kRange) {
-    const auto& selector = *As<MatrixSelector>(*node.expr).selector;
-    if (selector.smoothed || selector.anchored) {
-      return Unimplemented(
-          "the modifiers smoothed and anchored are not "
-          "implemented yet");
-    }
     return std::make_unique<SelectorInput>(node, context, grid);
   }
   VARVE_CHECK(node.kind == PlanKind::kSubquery);

@@ -5,25 +5,9 @@
 
 #include "query/operator.h"
 #include "query/plan.h"
+#include "query/sample_reader.h"
 
 namespace varve::promql {
-
-/// All samples of one series that any window of the grid may hold, floats and
-/// histograms apart, each in ascending time order. Stale markers are gone.
-struct RangeSeries {
-  uint32_t series = 0;
-  std::vector<int64_t> times;
-  std::vector<double> values;
-  /// Start timestamps of the floats, or empty when none is known.
-  std::vector<int64_t> starts;
-  std::vector<int64_t> histogram_times;
-  std::vector<HistogramPtr> histograms;
-  std::vector<int64_t> histogram_starts;
-  /// Equal non-empty lists within one input mean equal `times`.
-  std::vector<uint64_t> times_ids;
-
-  void Clear();
-};
 
 /// A range vector: where range functions get their samples from. Used like an
 /// Operator. Single-thread.

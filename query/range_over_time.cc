@@ -79,6 +79,9 @@ double Min(std::span<const double> values) {
 }
 
 double MedianDeviation(std::span<const double> values) {
+  for (double v : values) {
+    if (std::isnan(v)) return std::bit_cast<double>(kNormalNanBits);
+  }
   std::vector<double> sorted(values.begin(), values.end());
   const double median = Quantile(0.5, &sorted);
   sorted.clear();

@@ -5,6 +5,7 @@
 
 #include "query/histogram_arithmetic.h"
 #include "query/kahan.h"
+#include "query/range_extended.h"
 #include "query/range_functions.h"
 #include "query/range_histogram.h"
 #include "storage/sample.h"
@@ -303,20 +304,43 @@ absl::Status CountPairs(const RangeCall&, const Window& w, size_t step,
   return absl::OkStatus();
 }
 
+template <ExtendedKind kKind>
+absl::Status Extended(const RangeCall& call, const Window& w, size_t step,
+                      Row* out) {
+  return ExtendedRate(kKind, call, w, step, out);
+}
+
 constexpr RangeFunction kFunctions[] = {
-    {"changes", CountPairs<IsChange>},
-    {"delta", Extrapolated<Kind::kDelta>, ExtrapolatedSeries<Kind::kDelta>,
-     false, true},
-    {"deriv", Deriv},
-    {"double_exponential_smoothing", DoubleExponentialSmoothing},
-    {"idelta", Instant<false>},
-    {"increase", Extrapolated<Kind::kIncrease>,
-     ExtrapolatedSeries<Kind::kIncrease>, false, true},
-    {"irate", Instant<true>},
-    {"predict_linear", PredictLinear},
-    {"rate", Extrapolated<Kind::kRate>, ExtrapolatedSeries<Kind::kRate>, false,
-     true},
-    {"resets", CountPairs<IsResetBetween>},
+    {.name = "changes",
+     .window = CountPairs<IsChange>,
+     .extended = CountPairs<IsChange>},
+    {.name = "delta",
+     .window = Extrapolated<Kind::kDelta>,
+     .series = ExtrapolatedSeries<Kind::kDelta>,
+     .extrapolates = true,
+     .extended = Extended<ExtendedKind::kDelta>,
+     .smooths = true},
+    {.name = "deriv", .window = Deriv},
+    {.name = "double_exponential_smoothing",
+     .window = DoubleExponentialSmoothing},
+    {.name = "idelta", .window = Instant<false>},
+    {.name = "increase",
+     .window = Extrapolated<Kind::kIncrease>,
+     .series = ExtrapolatedSeries<Kind::kIncrease>,
+     .extrapolates = true,
+     .extended = Extended<ExtendedKind::kIncrease>,
+     .smooths = true},
+    {.name = "irate", .window = Instant<true>},
+    {.name = "predict_linear", .window = PredictLinear},
+    {.name = "rate",
+     .window = Extrapolated<Kind::kRate>,
+     .series = ExtrapolatedSeries<Kind::kRate>,
+     .extrapolates = true,
+     .extended = Extended<ExtendedKind::kRate>,
+     .smooths = true},
+    {.name = "resets",
+     .window = CountPairs<IsResetBetween>,
+     .extended = CountPairs<IsResetBetween>},
 };
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "query/scan.h"
 
+#include "query/sample_reader.h"
 #include "query/select.h"
+#include "query/smoothed_scan.h"
 #include "storage/status_macros.h"
 
 namespace varve::promql {
@@ -42,6 +44,8 @@ class Scan final : public Operator {
     int64_t timestamp_ms = 0;
     double value = 0;
     std::shared_ptr<const Histogram> histogram;
+    /// The histogram right before that one, if there is one.
+    std::shared_ptr<const Histogram> before;
   };
 
   absl::Status Fill(SeriesCursor& cursor, Row* row) {
@@ -62,6 +66,7 @@ class Scan final : public Operator {
         last.timestamp_ms = t;
         last.value = floats ? columns_.values[i] : 0;
         if (!floats) {
+          last.before = std::move(last.histogram);
           last.histogram = columns_.histograms[i];
         } else if (last.histogram != nullptr) {
           last.histogram = nullptr;
@@ -93,15 +98,17 @@ class Scan final : public Operator {
     } else if (last.histogram == nullptr) {
       row->values[i] = last.value;
     } else {
-      row->SetHistogram(i, Float(last.histogram));
+      row->SetHistogram(i, Float(last));
     }
   }
 
   /// The float form, made once for all steps that show the same sample.
-  const HistogramPtr& Float(const std::shared_ptr<const Histogram>& h) {
-    if (float_of_ != h) {
-      float_of_ = h;
-      float_ = std::make_shared<const FloatHistogram>(ToFloat(*h));
+  const HistogramPtr& Float(const Last& last) {
+    if (float_of_ != last.histogram) {
+      float_of_ = last.histogram;
+      const bool follows = last.before != nullptr && !IsStale(*last.before);
+      float_ = MakeFloatHistogram(*last.histogram,
+                                  follows ? last.before.get() : nullptr);
     }
     return float_;
   }
@@ -120,11 +127,7 @@ class Scan final : public Operator {
 absl::StatusOr<OperatorPtr> MakeScan(const PlanNode& node, EvalContext& context,
                                      const StepGrid& grid, ScanValue value) {
   const auto& selector = As<VectorSelector>(*node.expr);
-  if (selector.smoothed || selector.anchored) {
-    return Unimplemented(
-        "the modifiers smoothed and anchored are not "
-        "implemented yet");
-  }
+  if (selector.smoothed) return MakeSmoothedScan(node, context, grid, value);
   return std::make_unique<Scan>(node, context, grid, value);
 }
 

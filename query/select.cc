@@ -15,8 +15,9 @@ SelectHints MakeHints(const PlanNode& node, const StepGrid& grid,
                       int64_t window_ms) {
   SelectHints hints;
   // Windows are left-open.
-  hints.start_ms = node.anchor.Resolve(grid.start_ms) - window_ms + 1;
-  hints.end_ms = node.anchor.Resolve(grid.end_ms());
+  hints.start_ms =
+      node.anchor.Resolve(grid.start_ms) - window_ms - node.before_ms + 1;
+  hints.end_ms = node.anchor.Resolve(grid.end_ms()) + node.after_ms;
   hints.step_ms = grid.count > 1 ? grid.step_ms : 0;
   hints.range_ms = node.kind == PlanKind::kRange ? node.range_ms : 0;
   hints.function = node.hint_function;

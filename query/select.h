@@ -16,7 +16,7 @@ struct SelectedSeries {
 
 /// Asks the source for the series of a selector node. Samples are wanted in
 /// (window_ms before the first step, the last step], as the node's anchor
-/// shifts them.
+/// shifts and its extension widens them.
 absl::StatusOr<SelectedSeries> SelectSeries(EvalContext& context,
                                             const VectorSelector& selector,
                                             const PlanNode& node,

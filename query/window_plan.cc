@@ -11,9 +11,10 @@ void PlanWindows(std::span<const int64_t> times, const PlanNode& range,
   uint32_t end = 0;
   const auto size = static_cast<uint32_t>(times.size());
   for (size_t step = 0; step < plan->begin.size(); ++step) {
-    const int64_t last =
+    const int64_t at =
         range.anchor.Resolve(grid.At(static_cast<int64_t>(step)));
-    const int64_t after = last - range.range_ms;
+    const int64_t last = at + range.after_ms;
+    const int64_t after = at - range.range_ms - range.before_ms;
     while (end < size && times[end] <= last) ++end;
     while (begin < end && times[begin] <= after) ++begin;
     plan->begin[step] = begin;

@@ -14,7 +14,8 @@ namespace varve::promql {
 /// rate is extrapolated. Computed once per column and shared by all series that
 /// have it, since it costs more than the function itself.
 struct WindowPlan {
-  /// Per step: the samples [begin, end) lie in (t - range, t].
+  /// Per step: the samples [begin, end) lie in (t - range, t], or in the
+  /// extension of that.
   std::vector<uint32_t> begin;
   std::vector<uint32_t> end;
 

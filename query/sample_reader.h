@@ -1,0 +1,52 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "query/operator.h"
+
+namespace varve::promql {
+
+/// All samples of one series that any window of the grid may hold, floats and
+/// histograms apart, each in ascending time order. Stale markers are gone.
+struct RangeSeries {
+  uint32_t series = 0;
+  std::vector<int64_t> times;
+  std::vector<double> values;
+  /// Start timestamps of the floats, or empty when none is known.
+  std::vector<int64_t> starts;
+  std::vector<int64_t> histogram_times;
+  std::vector<HistogramPtr> histograms;
+  std::vector<int64_t> histogram_starts;
+  /// Equal non-empty lists within one input mean equal `times`.
+  std::vector<uint64_t> times_ids;
+
+  void Clear();
+};
+
+/// The form in which a histogram sample is worked with, with the reset hint
+/// that follows from the sample before it in the series if it brings none.
+/// `before`: null if there is none next to it.
+HistogramPtr MakeFloatHistogram(const Histogram& sample,
+                                const Histogram* before);
+
+/// Decodes series into reused buffers. Single-thread.
+class SampleReader {
+ public:
+  explicit SampleReader(EvalContext& context) : context_(context) {}
+
+  /// Replaces all of `out` but its series.
+  absl::Status Read(SeriesCursor& cursor, RangeSeries* out);
+
+ private:
+  void AddFloats(RangeSeries* out);
+  void AddHistograms(RangeSeries* out);
+  bool HasStarts() const;
+
+  EvalContext& context_;
+  SampleColumns columns_;
+  bool shared_ = true;  ///< times_ids names all timestamps so far
+  std::shared_ptr<const Histogram> before_;
+};
+
+}  // namespace varve::promql
