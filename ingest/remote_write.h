@@ -49,7 +49,7 @@ struct RemoteWriteOptions {
   std::function<std::unique_ptr<Appender>()> begin_append;
   /// A message that is larger once decompressed is refused before memory is
   /// taken for it.
-  size_t decoded_bytes_max = size_t{128} << 20;
+  size_t decoded_bytes_max = size_t{64} << 20;
   size_t cache_entries_max = size_t{8} << 20;
 };
 

@@ -123,7 +123,12 @@ absl::StatusOr<Labels> ParseSeriesText(std::string_view series, FamilyType type,
   DropEmpty(&labels);
   SortByName(&labels);
   VARVE_RETURN_IF_ERROR(CheckNames(labels, scheme));
-  return Pack(labels);
+  Labels packed = Pack(labels);
+  if (packed.packed().size() > kLabelSetBytesMax) {
+    return InvalidArgument("the labels are too long: {} bytes, at most {}",
+                           packed.packed().size(), kLabelSetBytesMax);
+  }
+  return packed;
 }
 
 absl::StatusOr<Labels> ParseExemplarLabels(std::string_view text) {

@@ -129,7 +129,8 @@ enum class NameScheme : uint8_t {
 /// The labels that a raw series text (TextEntry::series) means: unescaped,
 /// sorted, without empty values, with "le" of histograms and "quantile" of
 /// summaries written as OpenMetrics writes floats. InvalidArgument names the
-/// column and what was expected, or the label that is invalid or stands twice.
+/// column and what was expected, or the label that is invalid or stands twice,
+/// or says that the labels are longer than kLabelSetBytesMax.
 absl::StatusOr<Labels> ParseSeriesText(std::string_view series, FamilyType type,
                                        NameScheme scheme = NameScheme::kUtf8);
 

@@ -29,6 +29,13 @@ struct RawHistogram {
   int64_t timestamp_ms = 0;
 };
 
+/// One more than there may be: then the histogram is refused, and reading on
+/// would only take memory.
+template <typename T>
+bool Full(const std::vector<T>& list) {
+  return list.size() > kHistogramBucketsMax;
+}
+
 bool ReadSpan(std::string_view bytes, std::vector<HistogramSpan>* out) {
   HistogramSpan span;
   WireReader reader(bytes);
@@ -49,7 +56,7 @@ bool ReadSpan(std::string_view bytes, std::vector<HistogramSpan>* out) {
       span.length = static_cast<uint32_t>(v);
     }
   }
-  out->push_back(span);
+  if (!Full(*out)) out->push_back(span);
   return true;
 }
 
@@ -58,12 +65,12 @@ bool ReadDeltas(WireReader* reader, WireType type, std::vector<int64_t>* out) {
   uint64_t v;
   if (type == WireType::kVarint) {
     if (!reader->Varint(&v)) return false;
-    out->push_back(WireReader::ZigZag(v));
+    if (!Full(*out)) out->push_back(WireReader::ZigZag(v));
     return true;
   }
   std::string_view bytes;
   if (type != WireType::kBytes || !reader->Bytes(&bytes)) return false;
-  for (WireReader packed(bytes); !packed.done();) {
+  for (WireReader packed(bytes); !packed.done() && !Full(*out);) {
     if (!packed.Varint(&v)) return false;
     out->push_back(WireReader::ZigZag(v));
   }
@@ -75,12 +82,12 @@ bool ReadDoubles(WireReader* reader, WireType type, std::vector<double>* out) {
   double v;
   if (type == WireType::kFixed64) {
     if (!reader->Double(&v)) return false;
-    out->push_back(v);
+    if (!Full(*out)) out->push_back(v);
     return true;
   }
   std::string_view bytes;
   if (type != WireType::kBytes || !reader->Bytes(&bytes)) return false;
-  for (WireReader packed(bytes); !packed.done();) {
+  for (WireReader packed(bytes); !packed.done() && !Full(*out);) {
     if (!packed.Double(&v)) return false;
     out->push_back(v);
   }
@@ -169,6 +176,10 @@ bool ReadField(WireReader* reader, RawHistogram* out) {
 
 absl::Status CheckSpans(const std::vector<HistogramSpan>& spans, size_t buckets,
                         std::string_view side) {
+  if (buckets > kHistogramBucketsMax || spans.size() > kHistogramBucketsMax) {
+    return InvalidArgument("the histogram has more than {} {} buckets",
+                           kHistogramBucketsMax, side);
+  }
   uint64_t named = 0;
   int64_t index = 0;
   for (size_t i = 0; i < spans.size(); ++i) {
@@ -215,6 +226,10 @@ absl::Status FillBuckets(const std::vector<double>& counts,
 }
 
 absl::Status CheckCustom(const RawHistogram& raw) {
+  if (Full(raw.custom_values)) {
+    return InvalidArgument("the histogram has more than {} custom bounds",
+                           kHistogramBucketsMax);
+  }
   for (size_t i = 0; i < raw.custom_values.size(); ++i) {
     const double bound = raw.custom_values[i];
     // The last bucket's bound, +Inf, is implied and must not be given.

@@ -16,6 +16,9 @@ namespace {
 // byte, which the walk looks for.
 constexpr uint32_t kTimeSeries = 1, kMetadata = 3;
 constexpr uint32_t kLabels = 1, kSamples = 2, kExemplars = 3, kHistograms = 4;
+// What things weigh in samples, see kWriteRequestItemsMax.
+constexpr int64_t kSeriesItems = 4, kExemplarItems = 6, kHistogramItems = 16,
+                  kMetadataItems = 8;
 constexpr char kLabelTag = (kLabels << 3) | 2;
 constexpr char kSampleTag = (kSamples << 3) | 2;
 constexpr char kValueTag = (1 << 3) | 1, kTimestampTag = (2 << 3) | 0;
@@ -32,6 +35,7 @@ class Walker {
     return InvalidArgument("malformed protobuf at byte {}: expected {}",
                            at - message_.data(), what);
   }
+  absl::Status Charge(int64_t items);
   absl::Status Series(std::string_view bytes);
   absl::Status OtherField(WireReader* reader, std::string* joined);
   bool UsualSample(std::string_view bytes);
@@ -42,7 +46,19 @@ class Walker {
 
   std::string_view message_;
   WriteRequest* out_;
+  int64_t items_ = 0;  ///< without samples, which are counted per series
 };
+
+absl::Status Walker::Charge(int64_t items) {
+  items_ += items;
+  const auto samples = static_cast<int64_t>(out_->timestamps.size());
+  if (items_ + samples <= kWriteRequestItemsMax) return absl::OkStatus();
+  return ResourceExhausted(
+      "the request holds too much: {} series, {} samples, {} histograms, {} "
+      "exemplars; send it in parts",
+      out_->series.size(), samples, out_->histograms.size(),
+      out_->exemplars.size());
+}
 
 absl::Status Walker::Run() {
   WireReader reader(message_);
@@ -87,6 +103,7 @@ absl::Status Walker::Series(std::string_view bytes) {
       if (!reader.Varint(&tag) || !reader.Bytes(&sample) || !Sample(sample)) {
         return Malformed(at, "a whole sample");
       }
+      if (out_->timestamps.size() > kWriteRequestItemsMax) return Charge(0);
     } else {
       VARVE_RETURN_IF_ERROR(OtherField(&reader, &joined));
     }
@@ -97,7 +114,7 @@ absl::Status Walker::Series(std::string_view bytes) {
   }
   out_->series.push_back({MakeSeriesKey(labels), labels,
                           static_cast<uint32_t>(out_->timestamps.size())});
-  return absl::OkStatus();
+  return Charge(kSeriesItems);
 }
 
 /// `joined` gathers labels that stand behind other fields.
@@ -178,8 +195,9 @@ absl::Status Walker::Histogram(std::string_view bytes) {
   } else {
     sample.error = Message(histogram.status());
   }
+  const auto message_items = static_cast<int64_t>(bytes.size() / 4);
   out_->histograms.push_back(std::move(sample));
-  return absl::OkStatus();
+  return Charge(kHistogramItems + message_items);
 }
 
 absl::Status Walker::Exemplar(std::string_view bytes) {
@@ -211,7 +229,7 @@ absl::Status Walker::Exemplar(std::string_view bytes) {
   out_->joined.push_back(std::move(joined));
   exemplar.labels = out_->joined.back();
   out_->exemplars.push_back(exemplar);
-  return absl::OkStatus();
+  return Charge(kExemplarItems);
 }
 
 absl::Status Walker::Metadata(std::string_view bytes) {
@@ -251,10 +269,12 @@ absl::Status Walker::Metadata(std::string_view bytes) {
   return absl::OkStatus();
 }
 
-/// The labels of raw label fields, in the order of the message.
-bool ReadRawLabels(std::string_view raw, std::vector<LabelView>* out) {
+/// The first `labels_max` labels of raw label fields, in the order of the
+/// message.
+bool ReadRawLabels(std::string_view raw, size_t labels_max,
+                   std::vector<LabelView>* out) {
   WireReader fields(raw);
-  while (!fields.done()) {
+  while (!fields.done() && out->size() < labels_max) {
     uint32_t field;
     WireType type;
     std::string_view label;
@@ -278,8 +298,13 @@ bool ReadRawLabels(std::string_view raw, std::vector<LabelView>* out) {
 }
 
 absl::StatusOr<Labels> DecodeLabels(std::string_view raw) {
+  // A label of one byte and one byte takes eight on the wire.
+  if (raw.size() > 2 * kLabelSetBytesMax) {
+    return InvalidArgument("the labels are too long: {} bytes, at most {}",
+                           raw.size(), kLabelSetBytesMax);
+  }
   std::vector<LabelView> labels;
-  if (!ReadRawLabels(raw, &labels)) {
+  if (!ReadRawLabels(raw, SIZE_MAX, &labels)) {
     return InvalidArgument("a label is malformed protobuf");
   }
   std::stable_sort(
@@ -335,7 +360,7 @@ absl::StatusOr<Labels> DecodeExemplarLabels(std::string_view raw) {
 std::string RawLabelsText(std::string_view raw) {
   constexpr size_t kBytes = 200;
   std::vector<LabelView> labels;
-  ReadRawLabels(raw, &labels);
+  ReadRawLabels(raw, /*labels_max=*/20, &labels);
   std::string out = "{";
   for (const LabelView& label : labels) {
     if (out.size() > kBytes) {

@@ -56,8 +56,14 @@ struct WriteRequest {
   void Clear();
 };
 
+/// What one message may hold: samples count once, whatever takes more memory
+/// than a sample counts more often. A field of two bytes can become an object
+/// of hundreds, so the size of the message alone is no bound.
+inline constexpr int64_t kWriteRequestItemsMax = int64_t{2} << 20;
+
 /// Reads the message prometheus.WriteRequest. Unknown fields are skipped.
-/// InvalidArgument names the offset and what was expected there.
+/// InvalidArgument names the offset and what was expected there;
+/// ResourceExhausted: more than kWriteRequestItemsMax.
 absl::Status WalkWriteRequest(std::string_view message, WriteRequest* out);
 
 /// Raw label fields -> label set, by Prometheus's rules: any order; valid UTF-8
@@ -71,6 +77,9 @@ absl::StatusOr<Labels> DecodeExemplarLabels(std::string_view raw);
 /// Raw label fields as text for a message, whatever is wrong with them; cut
 /// after about 200 bytes.
 std::string RawLabelsText(std::string_view raw);
+
+/// Buckets of one sign that a histogram may have.
+inline constexpr size_t kHistogramBucketsMax = size_t{1} << 16;
 
 /// Reads prometheus.Histogram and checks it: spans match buckets, no negative
 /// counts, the count fits the buckets. InvalidArgument says what is wrong with

@@ -167,6 +167,10 @@ void DbImpl::ReturnScratch(std::unique_ptr<Scratch> scratch) {
 
 absl::StatusOr<SeriesRef> DbImpl::Resolve(const Labels& labels) {
   if (labels.empty()) return InvalidArgument("a series without labels");
+  if (labels.packed().size() > kLabelSetBytesMax) {
+    return InvalidArgument("the labels are too long: {} bytes, at most {}",
+                           labels.packed().size(), kLabelSetBytesMax);
+  }
   return head_->table().Resolve(labels, [this](SeriesRef ref, const Labels& l) {
     std::string payload;
     EncodeSeries(ref, l, &payload);

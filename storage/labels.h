@@ -12,6 +12,10 @@ namespace varve {
 
 inline constexpr std::string_view kMetricName = "__name__";
 
+/// Packed size of a label set that is stored, at most. Log records, index rows
+/// and memory are laid out for it; the limits of other systems are far below.
+inline constexpr size_t kLabelSetBytesMax = size_t{64} << 10;
+
 /// A label as seen inside a label set; the views live as long as the set.
 struct LabelView {
   std::string_view name;

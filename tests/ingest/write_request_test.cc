@@ -147,6 +147,36 @@ TEST(WriteRequestTest, LabelsByPrometheussRules) {
   EXPECT_TRUE(DecodeExemplarLabels("")->empty());
 }
 
+TEST(WriteRequestTest, MemoryIsBoundedWhateverTheFields) {
+  // Two bytes each, that would become objects of 16 to 300 bytes.
+  WriteRequest request;
+  for (const auto& [tag, count] :
+       {std::pair("\x12", 2'200'000), std::pair("\x1a", 360'000),
+        std::pair("\x22", 140'000)}) {
+    std::string series;
+    for (int i = 0; i < count; ++i) series.append(tag, 1).push_back('\0');
+    const absl::Status status =
+        WalkWriteRequest(WriteMessage({series}), &request);
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  }
+  std::string message;
+  for (int i = 0; i < 530'000; ++i) message.append("\x0a\0", 2);
+  EXPECT_THAT(ErrorOf(WalkWriteRequest(message, &request)),
+              HasSubstr("the request holds too much: 5242"));
+}
+
+TEST(WriteRequestTest, LongLabelsAreRefused) {
+  const std::string text(70000, 'x');
+  EXPECT_TRUE(DecodeSeriesLabels(
+                  LabelFields({{"__name__", "m"}, {"a", text.substr(9000)}}))
+                  .ok());
+  EXPECT_THAT(
+      ErrorOf(DecodeSeriesLabels(
+                  LabelFields({{"__name__", "m"}, {"a", text}, {"b", text}}))
+                  .status()),
+      HasSubstr("the labels are too long"));
+}
+
 TEST(WriteRequestTest, RawLabelsTextIsBounded) {
   EXPECT_EQ(RawLabelsText(LabelFields({{"b", "1"}, {"", "\n"}})),
             "{b=\"1\", \"\"=\"\\n\"}");
@@ -237,6 +267,11 @@ TEST(WriteHistogramTest, RefusesWhatDoesNotFit) {
   EXPECT_THAT(HistogramError(
                   ProtoWriter().Bytes(11, far).PackedZigZag(12, {1, 1}).str()),
               HasSubstr("offset"));
+  std::vector<int64_t> many(size_t{1} << 17, 0);
+  const std::string wide = ProtoWriter().Varint(2, many.size()).str();
+  EXPECT_THAT(HistogramError(
+                  ProtoWriter().Bytes(11, wide).PackedZigZag(12, many).str()),
+              HasSubstr("more than 65536 positive buckets"));
   EXPECT_EQ(HistogramError("\xff"), "malformed histogram");
 }
 
