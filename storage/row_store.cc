@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 
 #include "storage/mutex.h"
 #include "storage/rocksdb_env.h"
@@ -118,16 +119,13 @@ class RocksRowStore final : public RowStore {
   absl::Status Open() {
     VARVE_RETURN_IF_ERROR(options_.fs->CreateDir(options_.directory));
     WriterLock lock(&mutex_);
-    const absl::Status strict = OpenDb();
-    if (!absl::IsDataLoss(strict)) return strict;
-    // One damaged file must not keep all others from being served: without the
-    // checks RocksDB leaves out what it cannot read.
-    db_options_.paranoid_checks = false;
-    damage_ = strict;
     return OpenDb();
   }
 
-  absl::Status damage() const override { return damage_; }
+  absl::Status damage() const override {
+    ReaderLock lock(&mutex_);
+    return damage_;
+  }
 
   absl::StatusOr<std::optional<std::string>> Get(
       Family family, std::string_view key) const override {
@@ -150,6 +148,7 @@ class RocksRowStore final : public RowStore {
         db_->NewIterator(rocksdb::ReadOptions(), Handle(Family::kManifest)));
     it->Seek(ToSlice(prefix));
     for (; it->Valid() && it->key().starts_with(ToSlice(prefix)); it->Next()) {
+      if (it->key().starts_with(kChainPrefix)) continue;
       rows.emplace_back(it->key().ToString(), it->value().ToString());
     }
     VARVE_RETURN_IF_ERROR(
@@ -169,10 +168,15 @@ class RocksRowStore final : public RowStore {
     for (const std::string& key : batch.deletes) {
       rows.Delete(family, ToSlice(key)).PermitUncheckedError();
     }
+    MutexLock write_lock(&write_mutex_);
+    rows.Put(family, ChainKey(chain_ + 1), "").PermitUncheckedError();
+    rows.Delete(family, ChainKey(chain_)).PermitUncheckedError();
     rocksdb::WriteOptions options;
     options.sync = true;
-    return Noted(FromRocksDb("write manifest in", options_.directory,
-                             db_->Write(options, &rows)));
+    absl::Status s = FromRocksDb("write manifest in", options_.directory,
+                                 db_->Write(options, &rows));
+    if (s.ok()) ++chain_;
+    return Noted(std::move(s));
   }
 
   absl::StatusOr<std::unique_ptr<RowFile>> NewFile(
@@ -232,7 +236,35 @@ class RocksRowStore final : public RowStore {
     return Unavailable("{}: closed since a write failed", options_.directory);
   }
 
+  /// Every batch removes the row that the one before left, so that a batch lost
+  /// in the middle of a damaged log leaves two.
+  static constexpr const char* kChainPrefix = "#";
+  static std::string ChainKey(uint64_t number) {
+    return fmt::format("{}{:020}", kChainPrefix, number);
+  }
+
+  /// Opens with RocksDB's checks. When these find damage, without them, so that
+  /// one bad file does not keep all others from being served; damage_ is set
+  /// unless files of the index, which are found when they are read, are all
+  /// there is to it.
   absl::Status OpenDb() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    damage_ = absl::OkStatus();
+    const absl::Status strict = OpenDb(/*strict=*/true);
+    if (!strict.ok() && !absl::IsDataLoss(strict)) return strict;
+    if (!strict.ok()) VARVE_RETURN_IF_ERROR(OpenDb(/*strict=*/false));
+    VARVE_ASSIGN_OR_RETURN(const bool chain_holds, ReadChain());
+    if (!chain_holds) {
+      damage_ =
+          DataLoss("{}: rows of the manifest are lost", options_.directory);
+    } else if (!strict.ok() && !HasBadIndexFile()) {
+      damage_ = strict;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status OpenDb(bool strict) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    rocksdb::DBOptions db_options = db_options_;
+    db_options.paranoid_checks = strict;
     rocksdb::ColumnFamilyOptions manifest;
     manifest.write_buffer_size = 4 << 20;
     manifest.compression = rocksdb::kNoCompression;
@@ -241,10 +273,48 @@ class RocksRowStore final : public RowStore {
         {"index", index_options_},
         {"manifest", manifest}};
     rocksdb::DB* db = nullptr;
-    const rocksdb::Status s = rocksdb::DB::Open(db_options_, options_.directory,
+    const rocksdb::Status s = rocksdb::DB::Open(db_options, options_.directory,
                                                 families, &handles_, &db);
     db_.reset(db);
     return FromRocksDb("open", options_.directory, s);
+  }
+
+  /// False when a batch is missing.
+  absl::StatusOr<bool> ReadChain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    MutexLock lock(&write_mutex_);
+    chain_ = 0;
+    int count = 0;
+    const std::unique_ptr<rocksdb::Iterator> it(
+        db_->NewIterator(rocksdb::ReadOptions(), Handle(Family::kManifest)));
+    for (it->Seek(kChainPrefix);
+         it->Valid() && it->key().starts_with(kChainPrefix); it->Next()) {
+      const std::string number = it->key().ToString().substr(1);
+      chain_ = std::strtoull(number.c_str(), nullptr, 10);
+      ++count;
+    }
+    VARVE_RETURN_IF_ERROR(
+        FromRocksDb("read", options_.directory, it->status()));
+    return count <= 1;
+  }
+
+  /// A file that RocksDB names is missing, cut or cannot be read. Such a one
+  /// also remains when the sync of RocksDB's own log fails during an ingestion:
+  /// RocksDB removes the file, but the log may name it all the same.
+  bool HasBadIndexFile() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    std::vector<rocksdb::LiveFileMetaData> files;
+    db_->GetLiveFilesMetaData(&files);
+    for (const auto& file : files) {
+      if (file.column_family_name != "index") continue;
+      const auto info = options_.fs->Stat(options_.directory + file.name);
+      std::string value;
+      if (!info.ok() || info->size != file.size ||
+          !db_->Get(rocksdb::ReadOptions(), Handle(Family::kIndex),
+                    file.smallestkey, &value)
+               .ok()) {
+        return true;
+      }
+    }
+    return false;
   }
 
   void CloseDb() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -292,13 +362,17 @@ class RocksRowStore final : public RowStore {
   const std::unique_ptr<rocksdb::Env> env_;  // outlives db_
   rocksdb::DBOptions db_options_;            // fixed after Open()
   rocksdb::ColumnFamilyOptions index_options_;
-  absl::Status damage_;
   std::atomic<bool> failed_{false};
 
   /// Held shared by every use of RocksDB, exclusively to open it again.
   mutable SharedMutex mutex_;
+  absl::Status damage_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<rocksdb::DB> db_ ABSL_GUARDED_BY(mutex_);
   std::vector<rocksdb::ColumnFamilyHandle*> handles_ ABSL_GUARDED_BY(mutex_);
+
+  /// One batch at a time, for the chain. Taken after mutex_.
+  Mutex write_mutex_;
+  uint64_t chain_ ABSL_GUARDED_BY(write_mutex_) = 0;  // of the last batch
 };
 
 }  // namespace

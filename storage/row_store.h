@@ -59,7 +59,7 @@ class RowStore {
       const RowStoreOptions& options);
   virtual ~RowStore() = default;
 
-  /// Why not everything could be read at Open; OK if all was well.
+  /// Why rows of the manifest may be missing; OK if all are there.
   virtual absl::Status damage() const = 0;
 
   /// nullopt when there is no such row.

@@ -134,7 +134,7 @@ TEST(RowStore, AMissingOrDamagedIndexFileCostsOnlyItself) {
     }
     store = Open(&fs);
     ASSERT_NE(store, nullptr);
-    EXPECT_FALSE(store->damage().ok());
+    EXPECT_TRUE(store->damage().ok()) << store->damage();
     EXPECT_TRUE(
         absl::IsDataLoss(store->Get(Family::kIndex, "x000001").status()))
         << store->Get(Family::kIndex, "x000001").status();
