@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <ctime>
 
 #include "query/parser.h"
+#include "query/text.h"
 #include "storage/labels.h"
 
 namespace varve::promql {
@@ -16,11 +17,14 @@ std::string ForMetric(std::string_view metric) {
                         : fmt::format(" for metric name {}", Quote(metric));
 }
 
-/// Go's %g.
-std::string ShortFloat(double v) {
-  if (std::isnan(v)) return "NaN";
-  if (std::isinf(v)) return v > 0 ? "+Inf" : "-Inf";
-  return fmt::format("{}", v);
+/// RFC 3339, UTC, cut to seconds.
+std::string FormatTime(int64_t ms) {
+  const std::time_t seconds = ms / 1000;
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+                     parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
+                     parts.tm_hour, parts.tm_min, parts.tm_sec);
 }
 
 }  // namespace
@@ -32,14 +36,25 @@ void Annotations::Add(std::string_view kind, std::string_view text,
   const bool known =
       std::any_of(list->begin(), list->end(),
                   [&](const Entry& e) { return e.text == full; });
-  if (!known) list->push_back({std::move(full), position});
+  if (!known) list->push_back({std::move(full), position, {}});
 }
 
 std::vector<std::string> Annotations::Shown(const std::vector<Entry>& list,
                                             std::string_view kind) const {
   std::vector<std::string> out;
   for (size_t i = 0; i < list.size() && i < kShownMax; ++i) {
-    out.push_back(fmt::format("{} ({})", list[i].text,
+    std::string text = list[i].text;
+    if (const Merged& merged = list[i].merged; merged.count > 0) {
+      text += fmt::format(
+          ", from buckets {} to {}, with a max diff of {}, over {} samples "
+          "from {} to {}",
+          FormatGeneral(merged.lifted.bucket_min),
+          FormatGeneral(merged.lifted.bucket_max),
+          FormatGeneral(merged.lifted.difference_max, 2), merged.count,
+          FormatTime(merged.lifted.timestamp_ms),
+          FormatTime(merged.timestamp_max_ms));
+    }
+    out.push_back(fmt::format("{} ({})", text,
                               FormatPosition(query_, list[i].position.start)));
   }
   if (list.size() > kShownMax) {
@@ -59,7 +74,7 @@ std::vector<std::string> Annotations::Infos() const {
 
 void Annotations::InvalidQuantile(double q, PositionRange position) {
   Warn(fmt::format("quantile value should be between 0 and 1, got {}",
-                   ShortFloat(q)),
+                   FormatGeneral(q)),
        position);
 }
 
@@ -67,7 +82,7 @@ void Annotations::InvalidRatio(double ratio, double capped,
                                PositionRange position) {
   Warn(fmt::format(
            "ratio value should be between -1 and 1, got {}, capping to {}",
-           ShortFloat(ratio), ShortFloat(capped)),
+           FormatGeneral(ratio), FormatGeneral(capped)),
        position);
 }
 
@@ -141,12 +156,30 @@ void Annotations::PossibleNonCounter(std::string_view metric,
 }
 
 void Annotations::ForcedMonotonicity(std::string_view metric,
+                                     const Lifted& lifted,
                                      PositionRange position) {
-  Info(fmt::format("input to histogram_quantile needed to be fixed for "
-                   "monotonicity (see https://prometheus.io/docs/prometheus/"
-                   "latest/querying/functions/#histogram_quantile){}",
-                   ForMetric(metric)),
-       position);
+  std::string text = fmt::format(
+      "PromQL info: input to histogram_quantile needed to be fixed for "
+      "monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/"
+      "functions/#histogram_quantile){}",
+      ForMetric(metric));
+  auto it = std::find_if(infos_.begin(), infos_.end(),
+                         [&](const Entry& e) { return e.text == text; });
+  if (it == infos_.end()) {
+    if (infos_.size() >= kKeptMax) return;
+    infos_.push_back(
+        {std::move(text), position, {lifted, lifted.timestamp_ms, 1}});
+    return;
+  }
+  Merged& merged = it->merged;
+  Lifted& all = merged.lifted;
+  ++merged.count;
+  all.timestamp_ms = std::min(all.timestamp_ms, lifted.timestamp_ms);
+  merged.timestamp_max_ms =
+      std::max(merged.timestamp_max_ms, lifted.timestamp_ms);
+  all.bucket_min = std::min(all.bucket_min, lifted.bucket_min);
+  all.bucket_max = std::max(all.bucket_max, lifted.bucket_max);
+  all.difference_max = std::max(all.difference_max, lifted.difference_max);
 }
 
 void Annotations::NanObservationsInQuantile(std::string_view metric,

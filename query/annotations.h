@@ -42,7 +42,16 @@ class Annotations {
                              PositionRange position);
 
   void PossibleNonCounter(std::string_view metric, PositionRange position);
-  void ForcedMonotonicity(std::string_view metric, PositionRange position);
+  /// What had to be lifted in a classic histogram. Remarks about the same
+  /// metric become one that covers all of them.
+  struct Lifted {
+    int64_t timestamp_ms = 0;
+    double bucket_min = 0;
+    double bucket_max = 0;
+    double difference_max = 0;
+  };
+  void ForcedMonotonicity(std::string_view metric, const Lifted& lifted,
+                          PositionRange position);
   void NanObservationsInQuantile(std::string_view metric, bool result_is_nan,
                                  PositionRange position);
   void NanObservationsInFraction(std::string_view metric,
@@ -64,9 +73,15 @@ class Annotations {
   /// Kept at most, so that a query cannot fill the memory with remarks.
   static constexpr size_t kKeptMax = 1000;
 
+  struct Merged {
+    Lifted lifted;
+    int64_t timestamp_max_ms = 0;
+    int64_t count = 0;
+  };
   struct Entry {
     std::string text;
     PositionRange position;
+    Merged merged;  ///< count 0: not of that kind
   };
 
   void Add(std::string_view kind, std::string_view text, PositionRange position,

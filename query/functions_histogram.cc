@@ -119,7 +119,7 @@ class HistogramOperator : public Operator {
     return ReadScalar(*arguments_[argument]);
   }
   PositionRange ArgumentPosition(size_t argument) const {
-    return node_.inputs[argument]->position();
+    return promql::ArgumentPosition(node_, argument);
   }
   PositionRange VectorPosition() const {
     return ArgumentPosition(vector_argument_);
@@ -296,7 +296,11 @@ class QuantileOperator : public HistogramOperator {
                  const Group& group) override {
     const ClassicQuantile result = QuantileOf(output.upper[step], buckets);
     if (result.forced_monotonicity) {
-      annotations().ForcedMonotonicity(ResultName(group), VectorPosition());
+      annotations().ForcedMonotonicity(
+          ResultName(group),
+          {grid_.At(static_cast<int64_t>(step)), result.lifted_first,
+           result.lifted_last, result.lifted_most},
+          VectorPosition());
     }
     return result.value;
   }
@@ -338,7 +342,7 @@ class QuantilesOperator final : public QuantileOperator {
   void AddOutputs(const std::vector<double>& quantiles) {
     absl::flat_hash_map<std::string, size_t> known;
     for (size_t step = 0; step < quantiles.size(); ++step) {
-      std::string text = FormatNumber(quantiles[step]);
+      std::string text = FormatOpenMetrics(quantiles[step]);
       const auto [it, is_new] = known.try_emplace(text, outputs_.size());
       if (is_new) {
         Output& output = outputs_.emplace_back();

@@ -8,7 +8,14 @@
 namespace varve::promql {
 namespace {
 
-constexpr int64_t kDaySeconds = 86400;
+constexpr uint64_t kDaySeconds = 86400;
+
+/// Go counts time from 1 January of the year -292277022399 in an unsigned
+/// number, which wraps for times near the ends of an int64. So does this, since
+/// such times come up: they are what an infinite argument becomes.
+constexpr uint64_t kSecondsBefore1970 = 9223372028715321600u;
+constexpr int64_t kDaysBefore1970 =
+    static_cast<int64_t>(kSecondsBefore1970 / kDaySeconds);
 
 struct Date {
   int64_t year = 0;
@@ -64,15 +71,25 @@ int64_t Seconds(double v) {
                                     : std::numeric_limits<int64_t>::min();
 }
 
-Date DateAt(int64_t seconds) { return DateOf(FloorDiv(seconds, kDaySeconds)); }
+uint64_t Absolute(int64_t seconds) {
+  return static_cast<uint64_t>(seconds) + kSecondsBefore1970;
+}
 
-int64_t SecondOfDay(int64_t seconds) {
-  return seconds - FloorDiv(seconds, kDaySeconds) * kDaySeconds;
+/// Days since 1970-01-01.
+int64_t DayAt(int64_t seconds) {
+  return static_cast<int64_t>(Absolute(seconds) / kDaySeconds) -
+         kDaysBefore1970;
+}
+
+Date DateAt(int64_t seconds) { return DateOf(DayAt(seconds)); }
+
+uint64_t SecondOfDay(int64_t seconds) {
+  return Absolute(seconds) % kDaySeconds;
 }
 
 double DayOfMonth(int64_t s) { return DateAt(s).day; }
 double DayOfWeek(int64_t s) {
-  const int64_t day = FloorDiv(s, kDaySeconds) + 4;  // 1970 began on a Thursday
+  const int64_t day = DayAt(s) + 4;  // 1970 began on a Thursday
   return static_cast<double>(day - FloorDiv(day, 7) * 7);
 }
 double YearDay(int64_t s) { return DayOfYear(DateAt(s)); }

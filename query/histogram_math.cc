@@ -46,24 +46,27 @@ bool AlmostEqual(double a, double b) {
          kDeltaTolerance;
 }
 
-/// Lifts counts that are below the one before. True if that was more than the
-/// correction of rounding.
-bool MakeMonotonic(std::vector<ClassicBucket>* buckets) {
-  bool forced = false;
+/// Lifts counts that are below the one before, and tells if that was more than
+/// the correction of rounding.
+ClassicQuantile MakeMonotonic(std::vector<ClassicBucket>* buckets) {
+  ClassicQuantile lifted;
   double last = buckets->front().count;
   for (size_t i = 1; i < buckets->size(); ++i) {
-    double& count = (*buckets)[i].count;
+    auto& [upper, count] = (*buckets)[i];
     if (count == last) continue;
     if (AlmostEqual(last, count)) {
       count = last;
     } else if (count < last) {
+      if (!lifted.forced_monotonicity) lifted.lifted_first = upper;
+      lifted.forced_monotonicity = true;
+      lifted.lifted_last = upper;
+      lifted.lifted_most = std::max(lifted.lifted_most, last - count);
       count = last;
-      forced = true;
     } else {
       last = count;
     }
   }
-  return forced;
+  return lifted;
 }
 
 /// The upper bound of bucket `index` of an exponential schema.
@@ -193,15 +196,15 @@ ClassicQuantile QuantileOf(double q, std::vector<ClassicBucket>* buckets) {
   if (q > 1) return {kInf};
   if (buckets->back().upper != kInf) return {Nan()};
   Coalesce(buckets);
-  const bool forced = MakeMonotonic(buckets);
+  ClassicQuantile result = MakeMonotonic(buckets);
   const auto& all = *buckets;
   const double observations = all.back().count;
   if (all.size() < 2 || observations == 0) return {Nan()};
   double rank = q * observations;
   size_t b = 0;
   while (b + 1 < all.size() && !(all[b].count >= rank)) ++b;
-  if (b + 1 == all.size()) return {all[b - 1].upper, forced};
-  if (b == 0 && all[0].upper <= 0) return {all[0].upper, forced};
+  result.value = b + 1 == all.size() ? all[b - 1].upper : all[0].upper;
+  if (b + 1 == all.size() || (b == 0 && all[0].upper <= 0)) return result;
   double start = 0;
   double count = all[b].count;
   if (b > 0) {
@@ -209,7 +212,8 @@ ClassicQuantile QuantileOf(double q, std::vector<ClassicBucket>* buckets) {
     count -= all[b - 1].count;
     rank -= all[b - 1].count;
   }
-  return {start + (all[b].upper - start) * (rank / count), forced};
+  result.value = start + (all[b].upper - start) * (rank / count);
+  return result;
 }
 
 double FractionOf(double lower, double upper,

@@ -17,6 +17,9 @@ struct ClassicQuantile {
   double value = 0;
   /// A count was below the one of a lower bound and had to be lifted.
   bool forced_monotonicity = false;
+  double lifted_first = 0;  ///< bounds of the first and last count lifted
+  double lifted_last = 0;
+  double lifted_most = 0;  ///< the largest difference
 };
 
 /// The quantile of a classic histogram, interpolated linearly. `buckets` in

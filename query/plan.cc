@@ -299,6 +299,18 @@ absl::StatusOr<std::unique_ptr<const Plan>> MakePlan(
   return plan;
 }
 
+PositionRange ArgumentPosition(const PlanNode& call, size_t argument) {
+  const PlanNode& input = *call.inputs[argument];
+  switch (input.kind) {
+    case PlanKind::kSubquery:
+      return {};
+    case PlanKind::kInvariant:
+      return As<Call>(*call.expr).arguments[argument]->position;
+    default:
+      return input.position();
+  }
+}
+
 StepGrid InnerGrid(const PlanNode& subquery, const StepGrid& grid) {
   const int64_t step = subquery.inner_step_ms;
   const int64_t after =

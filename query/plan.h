@@ -92,6 +92,12 @@ absl::StatusOr<std::unique_ptr<const Plan>> MakePlan(
 absl::StatusOr<OperatorPtr> Build(const PlanNode& node, EvalContext& context,
                                   const StepGrid& grid);
 
+/// Where a remark about an argument of a call (kFunction, kRangeCall) points
+/// to. As Prometheus has it: parentheses do not count, except around what is
+/// computed once for all steps, and a subquery has no place of its own but is
+/// named by the beginning of the text.
+PositionRange ArgumentPosition(const PlanNode& call, size_t argument);
+
 /// `grid` seen by the inner expression of a subquery: all multiples of the
 /// inner step inside any window.
 StepGrid InnerGrid(const PlanNode& subquery, const StepGrid& grid);

@@ -185,11 +185,11 @@ void PrintFill(const VectorMatching& matching, std::string* out) {
   const auto& lhs = matching.fill_lhs;
   const auto& rhs = matching.fill_rhs;
   if (lhs && rhs && *lhs == *rhs) {
-    *out += fmt::format(" fill ({})", FormatNumber(*lhs));
+    *out += fmt::format(" fill ({})", FormatGeneral(*lhs));
     return;
   }
-  if (lhs) *out += fmt::format(" fill_left ({})", FormatNumber(*lhs));
-  if (rhs) *out += fmt::format(" fill_right ({})", FormatNumber(*rhs));
+  if (lhs) *out += fmt::format(" fill_left ({})", FormatGeneral(*lhs));
+  if (rhs) *out += fmt::format(" fill_right ({})", FormatGeneral(*rhs));
 }
 
 void PrintMatching(const VectorMatching& matching, std::string* out) {

@@ -126,8 +126,7 @@ class RangeCallOperator final : public Operator {
     for (size_t step = 0; step < steps(); ++step) {
       if (!row.HasFloat(step)) continue;
       remarked_ = name;
-      context_.annotations.PossibleNonCounter(name,
-                                              node_.inputs[0]->position());
+      context_.annotations.PossibleNonCounter(name, ArgumentPosition(node_, 0));
       return;
     }
   }

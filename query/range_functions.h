@@ -24,8 +24,10 @@ struct RangeCall {
   std::span<const std::vector<double>> scalars;
 
   std::string_view name() const { return As<Call>(*node.expr).function->name; }
-  /// Where annotations about the argument point to.
-  PositionRange position() const { return range.position(); }
+  /// Where annotations about the range vector point to.
+  PositionRange position() const {
+    return ArgumentPosition(node, &range == node.inputs[0].get() ? 0 : 1);
+  }
 };
 
 /// The samples of one series in one window; views into a RangeSeries.

@@ -233,8 +233,7 @@ absl::Status QuantileOverTime(const RangeCall& call, const Window& w,
   if (w.values.empty()) return absl::OkStatus();
   const double q = call.scalars[0][step];
   if (std::isnan(q) || q < 0 || q > 1) {
-    call.context.annotations.InvalidQuantile(q,
-                                             call.node.inputs[0]->position());
+    call.context.annotations.InvalidQuantile(q, ArgumentPosition(call.node, 0));
   }
   FloatsOnly(call, w);
   std::vector<double> values(w.values.begin(), w.values.end());

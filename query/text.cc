@@ -270,16 +270,30 @@ std::string FormatFixed(double value) {
          d.digits.substr(d.exponent + 1);
 }
 
-std::string FormatNumber(double value) {
+std::string FormatGeneral(double value, int digits_max) {
   if (const auto special = FormatSpecial(value)) return *special;
+  if (digits_max > 0) {
+    // %g of C and of Go agree for a given number of digits.
+    return fmt::format("{:.{}g}", value, digits_max);
+  }
   if (value == 0) return FormatFixed(value);
+  constexpr int kShortestDigits = 6;
   const Decimal d = ShortestDigits(std::abs(value));
-  if (d.exponent >= -4 && d.exponent < 21) return FormatFixed(value);
+  if (d.exponent >= -4 && d.exponent < kShortestDigits) {
+    return FormatFixed(value);
+  }
   std::string out = value < 0 ? "-" : "";
   out += d.digits[0];
   if (d.digits.size() > 1) out += "." + d.digits.substr(1);
   return out + fmt::format("e{}{:02}", d.exponent < 0 ? '-' : '+',
                            std::abs(d.exponent));
+}
+
+std::string FormatOpenMetrics(double value) {
+  std::string text = FormatGeneral(value);
+  const bool whole =
+      std::isfinite(value) && text.find_first_of("e.") == std::string::npos;
+  return whole ? text + ".0" : text;
 }
 
 }  // namespace varve::promql

@@ -34,7 +34,11 @@ absl::StatusOr<double> ParseNumber(std::string_view text);
 
 /// Go's FormatFloat(value, 'f', -1, 64): all digits, never an exponent.
 std::string FormatFixed(double value);
-/// Go's %v: an exponent below 1e-4 and from 1e21 on.
-std::string FormatNumber(double value);
+/// Go's %g, with as many digits as it takes or at most `digits_max`: an
+/// exponent below 1e-4 and where the number has more than 6 digits (or, if
+/// `digits_max` is given, more than these) before the point.
+std::string FormatGeneral(double value, int digits_max = 0);
+/// As OpenMetrics writes the value of a label such as `le`: `1.0`, `+Inf`.
+std::string FormatOpenMetrics(double value);
 
 }  // namespace varve::promql
