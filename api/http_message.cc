@@ -51,26 +51,26 @@ void HttpDisconnect::Fire() {
   if (callback_) callback_();
 }
 
-std::string_view HttpRequest::Header(std::string_view name) const {
+std::string_view WebRequest::Header(std::string_view name) const {
   for (const auto& [key, value] : headers) {
     if (EqualsIgnoreCase(key, name)) return value;
   }
   return {};
 }
 
-std::string_view HttpRequest::Param(std::string_view name) const {
+std::string_view WebRequest::Param(std::string_view name) const {
   for (const auto& [key, value] : params) {
     if (key == name) return value;
   }
   return {};
 }
 
-bool HttpRequest::HasParam(std::string_view name) const {
+bool WebRequest::HasParam(std::string_view name) const {
   return std::any_of(params.begin(), params.end(),
                      [&](const auto& p) { return p.first == name; });
 }
 
-std::vector<std::string> HttpRequest::Params(std::string_view name) const {
+std::vector<std::string> WebRequest::Params(std::string_view name) const {
   std::vector<std::string> out;
   for (const auto& [key, value] : params) {
     if (key == name) out.push_back(value);
@@ -78,8 +78,8 @@ std::vector<std::string> HttpRequest::Params(std::string_view name) const {
   return out;
 }
 
-HttpResponse PlainError(int status, std::string_view text) {
-  HttpResponse response;
+WebResponse PlainError(int status, std::string_view text) {
+  WebResponse response;
   response.status = status;
   response.Set("Content-Type", "text/plain; charset=utf-8")
       .Set("X-Content-Type-Options", "nosniff");

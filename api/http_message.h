@@ -33,7 +33,7 @@ class HttpDisconnect {
 using HttpPairs = std::vector<std::pair<std::string, std::string>>;
 
 /// A whole request. Thread-compatible.
-struct HttpRequest {
+struct WebRequest {
   std::string method;
   std::string path;  ///< percent-decoded, without the query
   /// Of the form body, then of the URL, as Go's http.Request.Form.
@@ -53,7 +53,7 @@ struct HttpRequest {
   std::vector<std::string> Params(std::string_view name) const;
 };
 
-struct HttpResponse {
+struct WebResponse {
   int status = 200;
   HttpPairs headers;  ///< without Content-Length, Connection, Date
   std::string body;
@@ -61,14 +61,14 @@ struct HttpResponse {
   /// returns whether there is more. Called on the request's lane.
   std::function<bool(std::string*)> more;
 
-  HttpResponse& Set(std::string name, std::string value) {
+  WebResponse& Set(std::string name, std::string value) {
     headers.emplace_back(std::move(name), std::move(value));
     return *this;
   }
 };
 
 /// Text with Go's headers for an error that no handler wrote.
-HttpResponse PlainError(int status, std::string_view text);
+WebResponse PlainError(int status, std::string_view text);
 std::string_view HttpReason(int status);
 
 /// nullopt when a `%` is not followed by two hex digits.

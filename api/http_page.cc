@@ -48,8 +48,8 @@ code{{background:#eee;padding:0 .3em}}</style></head>
 
 }  // namespace
 
-HttpResponse HttpRoutes::HomePage(HttpRequest&) {
-  HttpResponse response;
+WebResponse HttpRoutes::HomePage(WebRequest&) {
+  WebResponse response;
   response.Set("Content-Type", "text/html; charset=utf-8");
   response.body = fmt::format(
       kPage, fmt::arg("title", EscapeHtml(options_.page_title)),

@@ -175,7 +175,7 @@ absl::Status InvalidParam(std::string_view name, std::string_view text) {
   return InvalidArgument("invalid parameter \"{}\": {}", name, text);
 }
 
-absl::StatusOr<int64_t> TimeParam(const HttpRequest& request,
+absl::StatusOr<int64_t> TimeParam(const WebRequest& request,
                                   std::string_view name, int64_t otherwise) {
   const std::string_view text = request.Param(name);
   if (text.empty()) return otherwise;
@@ -187,7 +187,7 @@ absl::StatusOr<int64_t> TimeParam(const HttpRequest& request,
   return time;
 }
 
-absl::StatusOr<int64_t> LimitParam(const HttpRequest& request) {
+absl::StatusOr<int64_t> LimitParam(const WebRequest& request) {
   const std::string_view text = request.Param("limit");
   if (text.empty()) return 0;
   std::string_view digits = text;
@@ -212,7 +212,7 @@ absl::StatusOr<int64_t> LimitParam(const HttpRequest& request) {
 }
 
 absl::StatusOr<std::vector<std::vector<Matcher>>> SelectorParams(
-    const HttpRequest& request) {
+    const WebRequest& request) {
   std::vector<std::vector<Matcher>> selectors;
   for (const std::string& text : request.Params("match[]")) {
     VARVE_ASSIGN_OR_RETURN(std::vector<Matcher> matchers, ParseSelector(text));
@@ -304,8 +304,8 @@ ApiErrorKind ErrorKindOf(absl::StatusCode code) {
   }
 }
 
-HttpResponse ApiError(ApiErrorKind kind, std::string_view text) {
-  HttpResponse response;
+WebResponse ApiError(ApiErrorKind kind, std::string_view text) {
+  WebResponse response;
   response.status = kind.status;
   response.Set("Content-Type", "application/json");
   JsonWriter(&response.body)
@@ -317,7 +317,7 @@ HttpResponse ApiError(ApiErrorKind kind, std::string_view text) {
   return response;
 }
 
-HttpResponse ApiError(const absl::Status& status) {
+WebResponse ApiError(const absl::Status& status) {
   return ApiError(ErrorKindOf(status.code()), Message(status));
 }
 
@@ -337,9 +337,9 @@ void AppendApiEnd(std::string* out, const std::vector<std::string>& warnings,
   out->push_back('}');
 }
 
-HttpResponse ApiSuccess(std::string_view data,
-                        const std::vector<std::string>& warnings) {
-  HttpResponse response;
+WebResponse ApiSuccess(std::string_view data,
+                       const std::vector<std::string>& warnings) {
+  WebResponse response;
   response.Set("Content-Type", "application/json");
   response.body.reserve(data.size() + 64);
   response.body.append("{\"status\":\"success\",\"data\":");

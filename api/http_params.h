@@ -26,13 +26,13 @@ absl::StatusOr<int64_t> ParseApiDuration(std::string_view text);
 absl::Status InvalidParam(std::string_view name, std::string_view text);
 
 /// The time in parameter `name`, or `otherwise` when it is absent or empty.
-absl::StatusOr<int64_t> TimeParam(const HttpRequest& request,
+absl::StatusOr<int64_t> TimeParam(const WebRequest& request,
                                   std::string_view name, int64_t otherwise);
 /// The parameter `limit`; 0 when absent.
-absl::StatusOr<int64_t> LimitParam(const HttpRequest& request);
+absl::StatusOr<int64_t> LimitParam(const WebRequest& request);
 /// The selectors in `match[]`, each with a matcher that needs a value.
 absl::StatusOr<std::vector<std::vector<Matcher>>> SelectorParams(
-    const HttpRequest& request);
+    const WebRequest& request);
 
 /// Undoes Prometheus's escaping of names that are not legacy ones: `U__a_2e_b`
 /// is `a.b`. Other names, and those that are not valid escapes, stay.
@@ -47,11 +47,11 @@ struct ApiErrorKind {
 ApiErrorKind ErrorKindOf(absl::StatusCode code);
 
 /// `{"status":"error",...}`
-HttpResponse ApiError(const absl::Status& status);
-HttpResponse ApiError(ApiErrorKind kind, std::string_view text);
+WebResponse ApiError(const absl::Status& status);
+WebResponse ApiError(ApiErrorKind kind, std::string_view text);
 /// `{"status":"success","data":DATA}` and warnings if there are any.
-HttpResponse ApiSuccess(std::string_view data,
-                        const std::vector<std::string>& warnings = {});
+WebResponse ApiSuccess(std::string_view data,
+                       const std::vector<std::string>& warnings = {});
 /// Closes the object that ApiSuccess writes: `,"warnings":[..],"infos":[..]}`.
 void AppendApiEnd(std::string* out, const std::vector<std::string>& warnings,
                   const std::vector<std::string>& infos);

@@ -40,15 +40,15 @@ bool Matches(std::string_view pattern, std::string_view path) {
          std::string_view::npos;
 }
 
-HttpResponse PlainText(int status, std::string text) {
-  HttpResponse response;
+WebResponse PlainText(int status, std::string text) {
+  WebResponse response;
   response.status = status;
   response.Set("Content-Type", "text/plain; charset=utf-8");
   response.body = std::move(text);
   return response;
 }
 
-HttpResponse NotFound() { return PlainError(404, "404 page not found"); }
+WebResponse NotFound() { return PlainError(404, "404 page not found"); }
 
 }  // namespace
 
@@ -129,7 +129,7 @@ absl::StatusOr<std::unique_ptr<HttpRoutes>> HttpRoutes::Create(
 }
 
 std::optional<std::string_view> HttpRoutes::Inside(
-    const HttpRequest& request) const {
+    const WebRequest& request) const {
   std::string_view path = request.path;
   const std::string& prefix = options_.route_prefix;
   if (prefix.empty()) return path;
@@ -140,7 +140,7 @@ std::optional<std::string_view> HttpRoutes::Inside(
   return path;
 }
 
-const HttpRoutes::Route* HttpRoutes::Find(const HttpRequest& request,
+const HttpRoutes::Route* HttpRoutes::Find(const WebRequest& request,
                                           bool* path_known) const {
   *path_known = false;
   const auto path = Inside(request);
@@ -153,17 +153,17 @@ const HttpRoutes::Route* HttpRoutes::Find(const HttpRequest& request,
   return nullptr;
 }
 
-int HttpRoutes::LaneOf(const HttpRequest& request) const {
+int HttpRoutes::LaneOf(const WebRequest& request) const {
   bool known = false;
   const Route* route = Find(request, &known);
   return route == nullptr ? kInline : route->lane;
 }
 
-HttpResponse HttpRoutes::Handle(HttpRequest& request) {
+WebResponse HttpRoutes::Handle(WebRequest& request) {
   const int64_t began = options_.clock->MonotonicNs();
   bool known = false;
   const Route* route = Find(request, &known);
-  HttpResponse response = Serve(route, known, request);
+  WebResponse response = Serve(route, known, request);
   AddCors(request, &response);
   metrics_.Count(
       route == nullptr ? "unknown" : route->path, response.status,
@@ -171,18 +171,18 @@ HttpResponse HttpRoutes::Handle(HttpRequest& request) {
   return response;
 }
 
-HttpResponse HttpRoutes::Serve(const Route* route, bool path_known,
-                               HttpRequest& request) {
+WebResponse HttpRoutes::Serve(const Route* route, bool path_known,
+                              WebRequest& request) {
   if (route == nullptr) {
     const auto path = Inside(request);
     if (!path && request.path == "/") {
-      HttpResponse response;
+      WebResponse response;
       response.status = 302;
       response.Set("Location", options_.route_prefix + "/");
       return response;
     }
     if (request.method == "OPTIONS" && path && path->starts_with(kApi)) {
-      HttpResponse response;
+      WebResponse response;
       response.status = 204;
       return response;
     }
@@ -195,7 +195,7 @@ HttpResponse HttpRoutes::Serve(const Route* route, bool path_known,
   return (this->*route->handler)(request);
 }
 
-HttpResponse HttpRoutes::WrongMethod(const HttpRequest& request) const {
+WebResponse HttpRoutes::WrongMethod(const WebRequest& request) const {
   std::string allow;
   const auto path = Inside(request);
   for (const Route& route : Table()) {
@@ -206,13 +206,13 @@ HttpResponse HttpRoutes::WrongMethod(const HttpRequest& request) const {
     if ((route.methods & kPost) != 0) allow += ", POST";
     if ((route.methods & kPut) != 0) allow += ", PUT";
   }
-  HttpResponse response = PlainError(405, "Method Not Allowed");
+  WebResponse response = PlainError(405, "Method Not Allowed");
   response.headers.insert(response.headers.begin(), {"Allow", allow});
   return response;
 }
 
-void HttpRoutes::AddCors(const HttpRequest& request,
-                         HttpResponse* response) const {
+void HttpRoutes::AddCors(const WebRequest& request,
+                         WebResponse* response) const {
   const auto path = Inside(request);
   if (!path || !path->starts_with(kApi)) return;
   if (response->status == 404 || response->status == 405) return;
@@ -231,8 +231,8 @@ void HttpRoutes::AddCors(const HttpRequest& request,
   }
 }
 
-HttpResponse HttpRoutes::Overloaded(const HttpRequest& request) {
-  HttpResponse response = ApiError(absl::UnavailableError(
+WebResponse HttpRoutes::Overloaded(const WebRequest& request) {
+  WebResponse response = ApiError(absl::UnavailableError(
       "too many requests of this kind are waiting; try again later"));
   response.Set("Retry-After", "1");
   metrics_.Count("overloaded", response.status, 0);
@@ -242,51 +242,51 @@ HttpResponse HttpRoutes::Overloaded(const HttpRequest& request) {
 
 // ------------------------------------------------------- writing and process
 
-HttpResponse HttpRoutes::Write(HttpRequest& request) {
+WebResponse HttpRoutes::Write(WebRequest& request) {
   RemoteWriteAnswer answer =
       db().RemoteWrite(request.body, request.Header("Content-Type"),
                        request.Header("Content-Encoding"));
   if (answer.status / 100 == 2) {
-    HttpResponse response;
+    WebResponse response;
     response.status = answer.status;
     response.headers = std::move(answer.headers);
     return response;
   }
-  HttpResponse response = PlainError(answer.status, answer.message);
+  WebResponse response = PlainError(answer.status, answer.message);
   for (auto& header : answer.headers) {
     response.headers.push_back(std::move(header));
   }
   return response;
 }
 
-HttpResponse HttpRoutes::Flush(HttpRequest&) {
+WebResponse HttpRoutes::Flush(WebRequest&) {
   if (!options_.enable_admin_api) {
     return ApiError(absl::UnavailableError("admin APIs disabled"));
   }
   if (absl::Status s = db().Flush(); !s.ok()) return ApiError(s);
-  HttpResponse response;
+  WebResponse response;
   response.status = 204;
   return response;
 }
 
-HttpResponse HttpRoutes::Metrics(HttpRequest&) {
-  HttpResponse response;
+WebResponse HttpRoutes::Metrics(WebRequest&) {
+  WebResponse response;
   response.Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
   response.body = metrics_.Render(database_.load(), server_.load(),
                                   static_cast<double>(started_ns_) / 1e9);
   return response;
 }
 
-HttpResponse HttpRoutes::Healthy(HttpRequest&) {
+WebResponse HttpRoutes::Healthy(WebRequest&) {
   return PlainText(200, "varve is Healthy.\n");
 }
 
-HttpResponse HttpRoutes::Ready(HttpRequest&) {
+WebResponse HttpRoutes::Ready(WebRequest&) {
   if (database_.load() == nullptr) return PlainText(503, "Service Unavailable");
   return PlainText(200, "varve is Ready.\n");
 }
 
-HttpResponse HttpRoutes::Reload(HttpRequest& request) {
+WebResponse HttpRoutes::Reload(WebRequest& request) {
   if (request.method == "GET") {
     return PlainText(405, "Only POST or PUT requests allowed");
   }
@@ -300,7 +300,7 @@ HttpResponse HttpRoutes::Reload(HttpRequest& request) {
   return PlainText(200, "");
 }
 
-HttpResponse HttpRoutes::Quit(HttpRequest& request) {
+WebResponse HttpRoutes::Quit(WebRequest& request) {
   if (request.method == "GET") {
     return PlainText(405, "Only POST or PUT requests allowed");
   }

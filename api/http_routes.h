@@ -48,62 +48,62 @@ class HttpRoutes final : public HttpHandler {
   /// For the metrics of the server itself.
   void SetServer(const HttpServer* server) { server_.store(server); }
 
-  int LaneOf(const HttpRequest& request) const override;
-  HttpResponse Handle(HttpRequest& request) override;
-  HttpResponse Overloaded(const HttpRequest& request) override;
+  int LaneOf(const WebRequest& request) const override;
+  WebResponse Handle(WebRequest& request) override;
+  WebResponse Overloaded(const WebRequest& request) override;
 
  private:
   struct Route;
-  using Handler = HttpResponse (HttpRoutes::*)(HttpRequest&);
+  using Handler = WebResponse (HttpRoutes::*)(WebRequest&);
 
   explicit HttpRoutes(HttpRoutesOptions options);
 
   static const std::vector<Route>& Table();
   /// The path below the route prefix; nullopt when it is outside.
-  std::optional<std::string_view> Inside(const HttpRequest& request) const;
-  const Route* Find(const HttpRequest& request, bool* path_known) const;
-  HttpResponse Serve(const Route* route, bool path_known, HttpRequest& request);
-  HttpResponse WrongMethod(const HttpRequest& request) const;
-  void AddCors(const HttpRequest& request, HttpResponse* response) const;
+  std::optional<std::string_view> Inside(const WebRequest& request) const;
+  const Route* Find(const WebRequest& request, bool* path_known) const;
+  WebResponse Serve(const Route* route, bool path_known, WebRequest& request);
+  WebResponse WrongMethod(const WebRequest& request) const;
+  void AddCors(const WebRequest& request, WebResponse* response) const;
   Database& db() const { return *database_.load(); }
 
   // http_routes_query.cc
-  HttpResponse Query(HttpRequest& request);
-  HttpResponse QueryRange(HttpRequest& request);
-  HttpResponse QueryExemplars(HttpRequest& request);
-  HttpResponse FormatQueryText(HttpRequest& request);
-  HttpResponse NotImplemented(HttpRequest& request);
+  WebResponse Query(WebRequest& request);
+  WebResponse QueryRange(WebRequest& request);
+  WebResponse QueryExemplars(WebRequest& request);
+  WebResponse FormatQueryText(WebRequest& request);
+  WebResponse NotImplemented(WebRequest& request);
 
   // http_routes_series.cc
-  HttpResponse Series(HttpRequest& request);
-  HttpResponse LabelNames(HttpRequest& request);
-  HttpResponse LabelValues(HttpRequest& request);
-  HttpResponse MetricMetadata(HttpRequest& request);
+  WebResponse Series(WebRequest& request);
+  WebResponse LabelNames(WebRequest& request);
+  WebResponse LabelValues(WebRequest& request);
+  WebResponse MetricMetadata(WebRequest& request);
 
   // http_routes_status.cc
-  HttpResponse Targets(HttpRequest& request);
-  HttpResponse ScrapePools(HttpRequest& request);
-  HttpResponse Rules(HttpRequest& request);
-  HttpResponse Alerts(HttpRequest& request);
-  HttpResponse Alertmanagers(HttpRequest& request);
-  HttpResponse Notifications(HttpRequest& request);
-  HttpResponse BuildInfo(HttpRequest& request);
-  HttpResponse RuntimeInfo(HttpRequest& request);
-  HttpResponse ConfigText(HttpRequest& request);
-  HttpResponse Flags(HttpRequest& request);
-  HttpResponse TsdbStatus(HttpRequest& request);
-  HttpResponse WalReplay(HttpRequest& request);
+  WebResponse Targets(WebRequest& request);
+  WebResponse ScrapePools(WebRequest& request);
+  WebResponse Rules(WebRequest& request);
+  WebResponse Alerts(WebRequest& request);
+  WebResponse Alertmanagers(WebRequest& request);
+  WebResponse Notifications(WebRequest& request);
+  WebResponse BuildInfo(WebRequest& request);
+  WebResponse RuntimeInfo(WebRequest& request);
+  WebResponse ConfigText(WebRequest& request);
+  WebResponse Flags(WebRequest& request);
+  WebResponse TsdbStatus(WebRequest& request);
+  WebResponse WalReplay(WebRequest& request);
 
   // http_routes.cc
-  HttpResponse Write(HttpRequest& request);
-  HttpResponse Flush(HttpRequest& request);
-  HttpResponse Metrics(HttpRequest& request);
-  HttpResponse Healthy(HttpRequest& request);
-  HttpResponse Ready(HttpRequest& request);
-  HttpResponse Reload(HttpRequest& request);
-  HttpResponse Quit(HttpRequest& request);
-  HttpResponse VersionText(HttpRequest& request);
-  HttpResponse HomePage(HttpRequest& request);
+  WebResponse Write(WebRequest& request);
+  WebResponse Flush(WebRequest& request);
+  WebResponse Metrics(WebRequest& request);
+  WebResponse Healthy(WebRequest& request);
+  WebResponse Ready(WebRequest& request);
+  WebResponse Reload(WebRequest& request);
+  WebResponse Quit(WebRequest& request);
+  WebResponse VersionText(WebRequest& request);
+  WebResponse HomePage(WebRequest& request);
 
   const HttpRoutesOptions options_;
   std::optional<Matcher> cors_;

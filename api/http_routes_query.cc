@@ -177,7 +177,7 @@ struct Timing {
   int64_t ended_ns;
 };
 
-std::string StatsJson(const HttpRequest& request, const QueryResult& result,
+std::string StatsJson(const WebRequest& request, const QueryResult& result,
                       const Timing& timing) {
   if (request.Param("stats").empty()) return "";
   std::string out = ",\"stats\":";
@@ -198,7 +198,7 @@ std::string StatsJson(const HttpRequest& request, const QueryResult& result,
   return out;
 }
 
-HttpResponse QueryError(const absl::Status& status) {
+WebResponse QueryError(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
       return ApiError(InvalidParam("query", Message(status)));
@@ -221,7 +221,7 @@ struct QueryParams {
 };
 
 // Below zero: the query may not run at all.
-absl::StatusOr<int64_t> TimeoutParam(const HttpRequest& request) {
+absl::StatusOr<int64_t> TimeoutParam(const WebRequest& request) {
   const std::string_view text = request.Param("timeout");
   if (text.empty()) return 0;
   const auto ns = ParseApiDuration(text);
@@ -229,7 +229,7 @@ absl::StatusOr<int64_t> TimeoutParam(const HttpRequest& request) {
   return *ns < kNsPerMs ? -1 : *ns / kNsPerMs;
 }
 
-absl::StatusOr<int64_t> LookbackParam(const HttpRequest& request) {
+absl::StatusOr<int64_t> LookbackParam(const WebRequest& request) {
   const std::string_view text = request.Param("lookback_delta");
   if (text.empty()) return 0;
   const auto ns = ParseApiDuration(text);
@@ -243,7 +243,7 @@ absl::StatusOr<int64_t> LookbackParam(const HttpRequest& request) {
 // While it lives, the client's going away cancels the query.
 class CancelOnDisconnect {
  public:
-  CancelOnDisconnect(HttpRequest& request, QueryContext* context)
+  CancelOnDisconnect(WebRequest& request, QueryContext* context)
       : disconnect_(request.disconnect) {
     if (disconnect_) disconnect_->Set([context] { context->Cancel(); });
   }
@@ -257,14 +257,14 @@ class CancelOnDisconnect {
   std::shared_ptr<HttpDisconnect> disconnect_;
 };
 
-HttpResponse Answer(const HttpRequest& request, QueryResult result,
-                    int64_t limit, const Timing& timing) {
+WebResponse Answer(const WebRequest& request, QueryResult result, int64_t limit,
+                   const Timing& timing) {
   if (limit > 0 && result.series.size() > static_cast<size_t>(limit)) {
     result.series.resize(static_cast<size_t>(limit));
     result.warnings.emplace_back(kTruncatedWarning);
   }
   std::string stats = StatsJson(request, result, timing);
-  HttpResponse response;
+  WebResponse response;
   response.Set("Content-Type", "application/json");
   response.more = [writer = std::make_shared<AnswerWriter>(
                        std::move(result), std::move(stats))](std::string* out) {
@@ -279,7 +279,7 @@ struct RangeParams {
   int64_t step_ms = 0;
 };
 
-absl::StatusOr<RangeParams> ParseRange(const HttpRequest& request) {
+absl::StatusOr<RangeParams> ParseRange(const WebRequest& request) {
   RangeParams out;
   const auto start = ParseApiTime(request.Param("start"));
   if (!start.ok()) return InvalidParam("start", Message(start.status()));
@@ -310,19 +310,19 @@ absl::StatusOr<RangeParams> ParseRange(const HttpRequest& request) {
 }
 
 // The query has waited in its lane as long as it may run.
-bool WaitedTooLong(const HttpRequest& request, const QueryContext& context) {
+bool WaitedTooLong(const WebRequest& request, const QueryContext& context) {
   return request.arrived_ns != 0 &&
          context.Check().code() == absl::StatusCode::kDeadlineExceeded;
 }
 
-HttpResponse QueueTimeout() {
+WebResponse QueueTimeout() {
   return ApiError(
       absl::DeadlineExceededError("query timed out in query queue"));
 }
 
 }  // namespace
 
-HttpResponse HttpRoutes::Query(HttpRequest& request) {
+WebResponse HttpRoutes::Query(WebRequest& request) {
   VARVE_API_ASSIGN(const int64_t limit, LimitParam(request));
   VARVE_API_ASSIGN(const int64_t time,
                    TimeParam(request, "time", options_.clock->NowMs()));
@@ -338,7 +338,7 @@ HttpResponse HttpRoutes::Query(HttpRequest& request) {
   return Answer(request, *std::move(result), limit, timing);
 }
 
-HttpResponse HttpRoutes::QueryRange(HttpRequest& request) {
+WebResponse HttpRoutes::QueryRange(WebRequest& request) {
   VARVE_API_ASSIGN(const int64_t limit, LimitParam(request));
   VARVE_API_ASSIGN(const RangeParams range, ParseRange(request));
   VARVE_API_ASSIGN(const int64_t timeout_ms, TimeoutParam(request));
@@ -355,7 +355,7 @@ HttpResponse HttpRoutes::QueryRange(HttpRequest& request) {
   return Answer(request, *std::move(result), limit, timing);
 }
 
-HttpResponse HttpRoutes::QueryExemplars(HttpRequest& request) {
+WebResponse HttpRoutes::QueryExemplars(WebRequest& request) {
   VARVE_API_ASSIGN(const int64_t start,
                    TimeParam(request, "start", kApiTimeMin));
   VARVE_API_ASSIGN(const int64_t end, TimeParam(request, "end", kApiTimeMax));
@@ -385,7 +385,7 @@ HttpResponse HttpRoutes::QueryExemplars(HttpRequest& request) {
   return ApiSuccess(data);
 }
 
-HttpResponse HttpRoutes::FormatQueryText(HttpRequest& request) {
+WebResponse HttpRoutes::FormatQueryText(WebRequest& request) {
   const auto text = FormatQuery(request.Param("query"));
   if (!text.ok()) return QueryError(text.status());
   std::string data;
@@ -393,7 +393,7 @@ HttpResponse HttpRoutes::FormatQueryText(HttpRequest& request) {
   return ApiSuccess(data);
 }
 
-HttpResponse HttpRoutes::NotImplemented(HttpRequest& request) {
+WebResponse HttpRoutes::NotImplemented(WebRequest& request) {
   return ApiError(
       {"not_implemented", 501},
       fmt::format("{} is not implemented by varve yet", request.path));

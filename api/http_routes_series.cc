@@ -12,7 +12,7 @@ namespace varve {
 namespace {
 
 // The range and limit of a listing. `end < start` is not an error there.
-absl::StatusOr<ListingRange> ParseListing(const HttpRequest& request) {
+absl::StatusOr<ListingRange> ParseListing(const WebRequest& request) {
   if (!request.params_error.empty()) {
     return InvalidArgument("error parsing form values: {}",
                            request.params_error);
@@ -32,7 +32,7 @@ std::vector<std::string> Warnings(const Listing<T>& listing) {
   return warnings;
 }
 
-HttpResponse StringList(const Listing<std::string>& listing) {
+WebResponse StringList(const Listing<std::string>& listing) {
   std::string data;
   JsonWriter json(&data);
   json.BeginArray();
@@ -41,7 +41,7 @@ HttpResponse StringList(const Listing<std::string>& listing) {
   return ApiSuccess(data, Warnings(listing));
 }
 
-absl::StatusOr<int64_t> CountParam(const HttpRequest& request,
+absl::StatusOr<int64_t> CountParam(const WebRequest& request,
                                    std::string_view name) {
   const std::string_view text = request.Param(name);
   if (text.empty()) return -1;
@@ -56,7 +56,7 @@ absl::StatusOr<int64_t> CountParam(const HttpRequest& request,
 
 }  // namespace
 
-HttpResponse HttpRoutes::Series(HttpRequest& request) {
+WebResponse HttpRoutes::Series(WebRequest& request) {
   if (request.params_error.empty() && !request.HasParam("match[]")) {
     return ApiError(
         absl::InvalidArgumentError("no match[] parameter provided"));
@@ -77,7 +77,7 @@ HttpResponse HttpRoutes::Series(HttpRequest& request) {
   return ApiSuccess(data, Warnings(found));
 }
 
-HttpResponse HttpRoutes::LabelNames(HttpRequest& request) {
+WebResponse HttpRoutes::LabelNames(WebRequest& request) {
   VARVE_API_ASSIGN(ListingRange range, ParseListing(request));
   VARVE_API_ASSIGN(range.selectors, SelectorParams(request));
   const auto context = db().NewQueryContext(0, request.arrived_ns);
@@ -86,7 +86,7 @@ HttpResponse HttpRoutes::LabelNames(HttpRequest& request) {
   return StringList(found);
 }
 
-HttpResponse HttpRoutes::LabelValues(HttpRequest& request) {
+WebResponse HttpRoutes::LabelValues(WebRequest& request) {
   constexpr std::string_view kHead = "/api/v1/label/";
   constexpr std::string_view kTail = "/values";
   std::string_view path = *Inside(request);
@@ -104,7 +104,7 @@ HttpResponse HttpRoutes::LabelValues(HttpRequest& request) {
   return StringList(found);
 }
 
-HttpResponse HttpRoutes::MetricMetadata(HttpRequest& request) {
+WebResponse HttpRoutes::MetricMetadata(WebRequest& request) {
   VARVE_API_ASSIGN(const int64_t limit, CountParam(request, "limit"));
   VARVE_API_ASSIGN(const int64_t per_metric,
                    CountParam(request, "limit_per_metric"));

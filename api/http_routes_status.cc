@@ -81,7 +81,7 @@ void WriteBuildInfo(JsonWriter* json) {
 
 }  // namespace
 
-HttpResponse HttpRoutes::Targets(HttpRequest& request) {
+WebResponse HttpRoutes::Targets(WebRequest& request) {
   const std::string state = LowerCase(request.Param("state"));
   const bool all = state.empty() || state == "any";
   const bool dropped = all || state == "dropped";
@@ -117,7 +117,7 @@ HttpResponse HttpRoutes::Targets(HttpRequest& request) {
   return ApiSuccess(data);
 }
 
-HttpResponse HttpRoutes::ScrapePools(HttpRequest&) {
+WebResponse HttpRoutes::ScrapePools(WebRequest&) {
   std::string data;
   JsonWriter json(&data);
   json.BeginObject().Key("scrapePools").BeginArray();
@@ -127,7 +127,7 @@ HttpResponse HttpRoutes::ScrapePools(HttpRequest&) {
 }
 
 // There can be no rules yet; the parameters are checked all the same.
-HttpResponse HttpRoutes::Rules(HttpRequest& request) {
+WebResponse HttpRoutes::Rules(WebRequest& request) {
   const std::string type = LowerCase(request.Param("type"));
   if (!type.empty() && type != "alert" && type != "record") {
     return ApiError(InvalidParam(
@@ -143,34 +143,32 @@ HttpResponse HttpRoutes::Rules(HttpRequest& request) {
   return ApiSuccess(R"({"groups":[]})");
 }
 
-HttpResponse HttpRoutes::Alerts(HttpRequest&) {
+WebResponse HttpRoutes::Alerts(WebRequest&) {
   return ApiSuccess(R"({"alerts":[]})");
 }
 
-HttpResponse HttpRoutes::Alertmanagers(HttpRequest&) {
+WebResponse HttpRoutes::Alertmanagers(WebRequest&) {
   return ApiSuccess(R"({"activeAlertmanagers":[],"droppedAlertmanagers":[]})");
 }
 
-HttpResponse HttpRoutes::Notifications(HttpRequest&) {
-  return ApiSuccess("[]");
-}
+WebResponse HttpRoutes::Notifications(WebRequest&) { return ApiSuccess("[]"); }
 
-HttpResponse HttpRoutes::BuildInfo(HttpRequest&) {
+WebResponse HttpRoutes::BuildInfo(WebRequest&) {
   std::string data;
   JsonWriter json(&data);
   WriteBuildInfo(&json);
   return ApiSuccess(data);
 }
 
-HttpResponse HttpRoutes::VersionText(HttpRequest&) {
-  HttpResponse response;
+WebResponse HttpRoutes::VersionText(WebRequest&) {
+  WebResponse response;
   response.Set("Content-Type", "text/plain; charset=utf-8");
   JsonWriter json(&response.body);
   WriteBuildInfo(&json);
   return response;
 }
 
-HttpResponse HttpRoutes::RuntimeInfo(HttpRequest&) {
+WebResponse HttpRoutes::RuntimeInfo(WebRequest&) {
   const ConfigStatus config = db().Config();
   const DbStats stats = db().Stats();
   std::string data;
@@ -193,13 +191,13 @@ HttpResponse HttpRoutes::RuntimeInfo(HttpRequest&) {
   return ApiSuccess(data);
 }
 
-HttpResponse HttpRoutes::ConfigText(HttpRequest&) {
+WebResponse HttpRoutes::ConfigText(WebRequest&) {
   std::string data;
   JsonWriter(&data).BeginObject().Field("yaml", db().Config().yaml).EndObject();
   return ApiSuccess(data);
 }
 
-HttpResponse HttpRoutes::Flags(HttpRequest&) {
+WebResponse HttpRoutes::Flags(WebRequest&) {
   std::string data;
   JsonWriter json(&data);
   json.BeginObject();
@@ -208,7 +206,7 @@ HttpResponse HttpRoutes::Flags(HttpRequest&) {
   return ApiSuccess(data);
 }
 
-HttpResponse HttpRoutes::TsdbStatus(HttpRequest& request) {
+WebResponse HttpRoutes::TsdbStatus(WebRequest& request) {
   int64_t limit = 10;
   if (const std::string_view text = request.Param("limit"); !text.empty()) {
     const auto [end, error] =
@@ -241,7 +239,7 @@ HttpResponse HttpRoutes::TsdbStatus(HttpRequest& request) {
 }
 
 // The log is read before the API is served, so progress is all or nothing.
-HttpResponse HttpRoutes::WalReplay(HttpRequest&) {
+WebResponse HttpRoutes::WalReplay(WebRequest&) {
   return ApiSuccess(R"({"min":0,"max":0,"current":0})");
 }
 

@@ -19,10 +19,10 @@ class HttpHandler {
   /// Which of HttpServerOptions::lanes the request goes to; kInline: answered
   /// at once on an I/O thread, for what never blocks.
   static constexpr int kInline = -1;
-  virtual int LaneOf(const HttpRequest& request) const = 0;
-  virtual HttpResponse Handle(HttpRequest& request) = 0;
+  virtual int LaneOf(const WebRequest& request) const = 0;
+  virtual WebResponse Handle(WebRequest& request) = 0;
   /// A request that found its lane full.
-  virtual HttpResponse Overloaded(const HttpRequest& request) = 0;
+  virtual WebResponse Overloaded(const WebRequest& request) = 0;
 };
 
 struct HttpLaneOptions {

@@ -80,8 +80,8 @@ class Session final : public HttpSession {
 
   // One request and its answer; the lane's thread and the strand take turns.
   struct Exchange {
-    HttpRequest request;
-    HttpResponse response;
+    WebRequest request;
+    WebResponse response;
     std::string header;
     std::string piece;  // what is written now, framing included
     std::unique_ptr<GzipStream> gzip;
@@ -266,7 +266,7 @@ Session::ExchangePtr Session::TakeRequest() {
   http::request<http::string_body> message = parser_->release();
   parser_.reset();
   exchange->http11 = message.version() >= 11;
-  HttpRequest& request = exchange->request;
+  WebRequest& request = exchange->request;
   request.method = std::string(View(message.method_string()));
   request.client = client_;
   request.arrived_ns = owner_->options().clock->MonotonicNs();
@@ -381,7 +381,7 @@ void Session::Answer(const ExchangePtr& exchange) {
                  [self = Self(), exchange] { self->Write(exchange); });
 }
 
-std::string HeaderText(const HttpResponse& response) {
+std::string HeaderText(const WebResponse& response) {
   std::string out = fmt::format("HTTP/1.1 {} {}\r\n", response.status,
                                 HttpReason(response.status));
   for (const auto& [name, value] : response.headers) {
@@ -392,7 +392,7 @@ std::string HeaderText(const HttpResponse& response) {
 }
 
 void Session::MakeFirstPiece(Exchange* exchange) {
-  HttpResponse& response = exchange->response;
+  WebResponse& response = exchange->response;
   std::string& body = response.body;
   bool more = response.more != nullptr;
   while (more && (body.size() < kPieceBytes || !exchange->http11)) {

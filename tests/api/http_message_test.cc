@@ -28,8 +28,8 @@ TEST(ParseForm, AsGo) {
   EXPECT_EQ(error, "invalid URL escape \"%zz\"");
 }
 
-TEST(HttpRequest, FirstValueWinsAndHeadersIgnoreCase) {
-  HttpRequest r;
+TEST(WebRequest, FirstValueWinsAndHeadersIgnoreCase) {
+  WebRequest r;
   r.params = {{"q", "1"}, {"q", "2"}, {"e", ""}};
   r.headers = {{"Content-Type", "text/plain"}};
   EXPECT_EQ(r.Param("q"), "1");

@@ -50,7 +50,7 @@ TEST(ParseApiDuration, SecondsAndUnits) {
 }
 
 TEST(LimitParam, AsGo) {
-  HttpRequest r;
+  WebRequest r;
   EXPECT_EQ(*LimitParam(r), 0);
   const auto with = [&](std::string text) {
     r.params = {{"limit", std::move(text)}};

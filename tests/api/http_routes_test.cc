@@ -35,9 +35,9 @@ class HttpRoutesTest : public testing::Test {
     routes_->SetDatabase(&db_);
   }
 
-  HttpResponse Call(std::string method, std::string_view target,
-                    HttpPairs headers = {}, std::string body = "") {
-    HttpRequest request;
+  WebResponse Call(std::string method, std::string_view target,
+                   HttpPairs headers = {}, std::string body = "") {
+    WebRequest request;
     request.method = std::move(method);
     const size_t question = target.find('?');
     request.path = *PercentDecode(target.substr(0, question), false);
@@ -48,16 +48,16 @@ class HttpRoutesTest : public testing::Test {
                 &request.params_error);
     }
     request.headers = std::move(headers);
-    HttpResponse response = routes_->Handle(request);
+    WebResponse response = routes_->Handle(request);
     while (response.more && response.more(&response.body)) {
     }
     return response;
   }
   std::string Get(std::string_view target) {
-    HttpResponse r = Call("GET", target);
+    WebResponse r = Call("GET", target);
     return fmt::format("{} {}", r.status, r.body);
   }
-  static std::string HeaderOf(const HttpResponse& r, std::string_view name) {
+  static std::string HeaderOf(const WebResponse& r, std::string_view name) {
     for (const auto& [key, value] : r.headers) {
       if (key == name) return value;
     }
@@ -164,13 +164,13 @@ TEST_F(HttpRoutesTest, QueryErrors) {
 }
 
 TEST_F(HttpRoutesTest, AGoneClientCancels) {
-  HttpRequest request;
+  WebRequest request;
   request.method = "GET";
   request.path = "/api/v1/query";
   request.params = {{"query", "up"}};
   request.disconnect = std::make_shared<HttpDisconnect>();
   request.disconnect->Fire();
-  const HttpResponse r = routes_->Handle(request);
+  const WebResponse r = routes_->Handle(request);
   EXPECT_EQ(r.status, 499);
   EXPECT_THAT(r.body, HasSubstr("\"canceled\""));
 }
@@ -328,7 +328,7 @@ TEST_F(HttpRoutesTest, Status) {
 TEST_F(HttpRoutesTest, MethodsAndUnknownPaths) {
   EXPECT_EQ(Get("/nope"), "404 404 page not found\n");
   EXPECT_EQ(Get("/api/v1/nope"), "404 404 page not found\n");
-  HttpResponse r = Call("DELETE", "/api/v1/query?query=1");
+  WebResponse r = Call("DELETE", "/api/v1/query?query=1");
   EXPECT_EQ(r.status, 405);
   EXPECT_EQ(r.body, "Method Not Allowed\n");
   EXPECT_EQ(HeaderOf(r, "Allow"), "GET, OPTIONS, POST");
@@ -356,7 +356,7 @@ TEST_F(HttpRoutesTest, CorsFollowsItsRegex) {
 }
 
 TEST_F(HttpRoutesTest, WriteGivesTheReceiversAnswer) {
-  HttpResponse r = Call("POST", "/api/v1/write", {}, "bytes");
+  WebResponse r = Call("POST", "/api/v1/write", {}, "bytes");
   EXPECT_EQ(r.status, 204);
   EXPECT_EQ(db_.last_body, "bytes");
   db_.write_answer = {400, "snappy: corrupt input", {}};
@@ -379,7 +379,7 @@ TEST_F(HttpRoutesTest, LifecycleAndAdminNeedTheirFlags) {
   Start(options);
   EXPECT_EQ(Call("POST", "/-/reload").status, 200);
   db_.reload_status = absl::InvalidArgumentError("x.yml:3: bad");
-  HttpResponse r = Call("PUT", "/-/reload");
+  WebResponse r = Call("PUT", "/-/reload");
   EXPECT_EQ(r.status, 500);
   EXPECT_EQ(r.body, "failed to reload config: x.yml:3: bad\n");
   EXPECT_EQ(Call("POST", "/api/v1/admin/tsdb/flush").status, 204);

@@ -94,14 +94,14 @@ class Client {
 
 class TestHandler final : public HttpHandler {
  public:
-  int LaneOf(const HttpRequest& request) const override {
+  int LaneOf(const WebRequest& request) const override {
     return request.path == "/inline" ? kInline : 0;
   }
-  HttpResponse Overloaded(const HttpRequest&) override {
+  WebResponse Overloaded(const WebRequest&) override {
     return PlainError(503, "overloaded");
   }
-  HttpResponse Handle(HttpRequest& request) override {
-    HttpResponse response;
+  WebResponse Handle(WebRequest& request) override {
+    WebResponse response;
     if (request.path == "/block") {
       std::promise<void> gone;
       request.disconnect->Set([&] { gone.set_value(); });
