@@ -1,0 +1,224 @@
+// The sealed columns against the head's Gorilla chunks, on the changing series
+// of a synthetic cluster: what a query decodes and what sealing encodes.
+// Read the ratios of one run, not the absolute numbers.
+
+#include <benchmark/benchmark.h>
+
+#include <cstring>
+#include <vector>
+
+#include "storage/adaptive_ints.h"
+#include "storage/adaptive_values.h"
+#include "storage/gorilla.h"
+#include "tests/support/sample_shapes.h"
+
+namespace varve {
+namespace {
+
+constexpr size_t kSamples = 480;
+
+struct Data {
+  explicit Data(bool changing_only)
+      : series(MakeClusterSeries({.series = 1000,
+                                  .samples = kSamples,
+                                  .jitter_ms = 3,
+                                  .changing_only = changing_only})) {}
+  std::vector<ShapedSeries> series;
+  size_t samples() const { return series.size() * kSamples; }
+};
+
+const Data& TheData(bool changing_only) {
+  static const Data changing(true);
+  static const Data all(false);
+  return changing_only ? changing : all;
+}
+
+struct GorillaChunk {
+  std::vector<uint64_t> words;
+  int64_t first_t;
+  size_t count;
+};
+
+std::vector<GorillaChunk> GorillaChunks(const ShapedSeries& s) {
+  std::vector<GorillaChunk> chunks;
+  SlabArena arena;
+  GorillaTail tail;
+  const auto finish = [&] {
+    uint64_t words[kGorillaWordsMax];
+    const size_t n = GorillaFinish(tail, arena, words);
+    chunks.push_back({{words, words + n}, tail.first_t, tail.count});
+    GorillaFree(tail, &arena);
+    tail.count = 0;
+  };
+  for (size_t i = 0; i < s.values.size(); ++i) {
+    if (!GorillaFits(tail, s.timestamps[i])) finish();
+    uint64_t bits;
+    std::memcpy(&bits, &s.values[i], 8);
+    GorillaAppend(&tail, &arena, s.timestamps[i], bits);
+  }
+  finish();
+  return chunks;
+}
+
+void Report(benchmark::State& state, const Data& data, size_t bytes) {
+  state.SetItemsProcessed(state.iterations() *
+                          static_cast<int64_t>(data.samples()));
+  state.counters["bytes/sample"] =
+      static_cast<double>(bytes) / static_cast<double>(data.samples());
+}
+
+void BM_DecodeGorilla(benchmark::State& state) {
+  const Data& data = TheData(state.range(0) != 0);
+  std::vector<std::vector<GorillaChunk>> chunks;
+  size_t bytes = 0;
+  for (const ShapedSeries& s : data.series) {
+    chunks.push_back(GorillaChunks(s));
+    for (const GorillaChunk& c : chunks.back()) {
+      bytes += 8 + 8 * c.words.size();
+    }
+  }
+  std::vector<int64_t> times(kSamples);
+  std::vector<double> values(kSamples);
+  for (auto _ : state) {
+    for (const auto& series : chunks) {
+      size_t at = 0;
+      for (const GorillaChunk& c : series) {
+        GorillaDecode(c.words.data(), c.words.size(), c.first_t, c.count,
+                      &times[at], &values[at]);
+        at += c.count;
+      }
+      benchmark::DoNotOptimize(values.data());
+      benchmark::ClobberMemory();
+    }
+  }
+  Report(state, data, bytes);
+}
+
+/// Columns one after the other, as in a block.
+struct Columns {
+  std::string bytes;
+  std::vector<size_t> begins;
+};
+
+template <bool kTimes, bool kValues>
+void DecodeColumns(benchmark::State& state, const ColumnKernels& kernels) {
+  const Data& data = TheData(state.range(0) != 0);
+  Columns columns;
+  for (const ShapedSeries& s : data.series) {
+    columns.begins.push_back(columns.bytes.size());
+    if (kTimes) PutAdaptiveInts(&columns.bytes, s.timestamps);
+    if (kValues) PutAdaptiveValues(&columns.bytes, s.values);
+  }
+  columns.begins.push_back(columns.bytes.size());
+  std::vector<int64_t> times(kSamples);
+  std::vector<double> values(kSamples);
+  for (auto _ : state) {
+    for (size_t i = 0; i + 1 < columns.begins.size(); ++i) {
+      Decoder in(std::string_view(columns.bytes)
+                     .substr(columns.begins[i],
+                             columns.begins[i + 1] - columns.begins[i]));
+      if (kTimes) GetAdaptiveInts(&in, times, kernels);
+      if (kValues) GetAdaptiveValues(&in, values, kernels);
+      if (!in.done()) state.SkipWithError("not decoded");
+      benchmark::ClobberMemory();
+    }
+  }
+  Report(state, data, columns.bytes.size());
+}
+
+template <bool kTimes, bool kValues>
+void BM_Encode(benchmark::State& state) {
+  const Data& data = TheData(state.range(0) != 0);
+  std::string bytes;
+  for (auto _ : state) {
+    bytes.clear();
+    for (const ShapedSeries& s : data.series) {
+      if (kTimes) PutAdaptiveInts(&bytes, s.timestamps);
+      if (kValues) PutAdaptiveValues(&bytes, s.values);
+    }
+    benchmark::DoNotOptimize(bytes.data());
+  }
+  Report(state, data, bytes.size());
+}
+
+/// Shape by shape, to see where time and bytes are.
+void BM_DecodeShape(benchmark::State& state, const std::string& shape) {
+  std::string bytes;
+  size_t columns = 0;
+  for (const ShapedSeries& s : TheData(true).series) {
+    if (s.shape != shape) continue;
+    PutAdaptiveValues(&bytes, s.values);
+    ++columns;
+  }
+  std::vector<double> values(kSamples);
+  for (auto _ : state) {
+    Decoder in(bytes);
+    while (in.remaining() > 0) GetAdaptiveValues(&in, values);
+    benchmark::ClobberMemory();
+  }
+  const size_t samples = columns * kSamples;
+  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(samples));
+  state.counters["bytes/sample"] =
+      static_cast<double>(bytes.size()) / static_cast<double>(samples);
+}
+
+void BM_EncodeShape(benchmark::State& state, const std::string& shape) {
+  std::string bytes;
+  size_t columns = 0;
+  for (auto _ : state) {
+    bytes.clear();
+    columns = 0;
+    for (const ShapedSeries& s : TheData(true).series) {
+      if (s.shape != shape) continue;
+      PutAdaptiveValues(&bytes, s.values);
+      ++columns;
+    }
+    benchmark::DoNotOptimize(bytes.data());
+  }
+  state.SetItemsProcessed(state.iterations() *
+                          static_cast<int64_t>(columns * kSamples));
+}
+
+[[maybe_unused]] const bool kRegistered = [] {
+  const auto name = [](std::string what, const ColumnKernels& k) {
+    return "BM_Decode" + what + "/" + k.name;
+  };
+  benchmark::RegisterBenchmark("BM_DecodeGorilla", BM_DecodeGorilla)
+      ->ArgName("changing")
+      ->Arg(1)
+      ->Arg(0);
+  for (const ColumnKernels* k : SupportedColumnKernels()) {
+    benchmark::RegisterBenchmark(
+        name("Values", *k).c_str(),
+        [k](benchmark::State& s) { DecodeColumns<false, true>(s, *k); })
+        ->ArgName("changing")
+        ->Arg(1)
+        ->Arg(0);
+    benchmark::RegisterBenchmark(
+        name("TimesAndValues", *k).c_str(),
+        [k](benchmark::State& s) { DecodeColumns<true, true>(s, *k); })
+        ->ArgName("changing")
+        ->Arg(1)
+        ->Arg(0);
+  }
+  benchmark::RegisterBenchmark("BM_EncodeValues", BM_Encode<false, true>)
+      ->ArgName("changing")
+      ->Arg(1)
+      ->Arg(0);
+  benchmark::RegisterBenchmark("BM_EncodeTimesAndValues", BM_Encode<true, true>)
+      ->ArgName("changing")
+      ->Arg(1)
+      ->Arg(0);
+  for (const char* shape :
+       {"counter", "bucket", "cpu", "cpu-ns", "bytes", "gauge", "latency",
+        "sum", "decimal-sum", "clock", "ratio"}) {
+    benchmark::RegisterBenchmark((std::string("shape/decode/") + shape).c_str(),
+                                 BM_DecodeShape, shape);
+    benchmark::RegisterBenchmark((std::string("shape/encode/") + shape).c_str(),
+                                 BM_EncodeShape, shape);
+  }
+  return true;
+}();
+
+}  // namespace
+}  // namespace varve
