@@ -5,13 +5,20 @@
 #include <bit>
 #include <cstring>
 
+#include "storage/adaptive_values.h"
 #include "storage/coding.h"
 #include "storage/status_macros.h"
 
 namespace varve {
 namespace {
 
-enum Codec : uint8_t { kRaw = 0, kConstant = 1, kXor = 2 };
+// The first byte. 1 and 2 are read but not written any more.
+enum Codec : uint8_t {
+  kRaw = 0,
+  kConstant = 1,
+  kXor = 2,
+  kAdaptive = internal::kValueDecimal,  // and above: see adaptive_values.h
+};
 
 // The XOR stream, highest bit first: 64 bits of the first value, then for every
 // value its XOR with the one before as
@@ -22,83 +29,6 @@ constexpr unsigned kLeadingBits = 5;
 constexpr unsigned kLengthBits = 6;
 constexpr unsigned kLeadingMax = (1U << kLeadingBits) - 1;
 constexpr unsigned kCodeBitsMax = 2 + kLeadingBits + kLengthBits + 64;
-/// A new window costs 11 bits more; it is taken when it saves more on this
-/// value.
-constexpr unsigned kWindowWasteMax = kLeadingBits + kLengthBits;
-
-uint64_t Bits(double v) { return std::bit_cast<uint64_t>(v); }
-
-class BitWriter {
- public:
-  explicit BitWriter(std::string* out) : out_(out) {}
-
-  /// 1 <= n <= 64; the bits of v above n are zero.
-  void Put(uint64_t v, unsigned n) {
-    if (n <= room_) {
-      room_ -= n;
-      word_ |= v << room_;
-      if (room_ == 0) Emit();
-      return;
-    }
-    const unsigned rest = n - room_;
-    word_ |= v >> rest;
-    Emit();
-    room_ = 64 - rest;
-    word_ = v << room_;
-  }
-  void Finish() {
-    const unsigned bytes = (64 - room_ + 7) / 8;
-    const uint64_t big = __builtin_bswap64(word_);
-    out_->append(reinterpret_cast<const char*>(&big), bytes);
-  }
-
- private:
-  void Emit() {
-    PutFixed64(out_, __builtin_bswap64(word_));
-    word_ = 0;
-    room_ = 64;
-  }
-
-  std::string* const out_;
-  uint64_t word_ = 0;
-  unsigned room_ = 64;  // free low bits of word_
-};
-
-void PutXor(std::string* out, std::span<const double> values) {
-  BitWriter bits(out);
-  uint64_t last = Bits(values[0]);
-  bits.Put(last, 64);
-  unsigned window_leading = 0;
-  unsigned window_length = 0;
-  for (const double v : values.subspan(1)) {
-    const uint64_t now = Bits(v);
-    const uint64_t x = now ^ last;
-    last = now;
-    if (x == 0) {
-      bits.Put(0, 1);
-      continue;
-    }
-    const unsigned leading =
-        std::min(static_cast<unsigned>(std::countl_zero(x)), kLeadingMax);
-    const auto trailing = static_cast<unsigned>(std::countr_zero(x));
-    const unsigned length = 64 - leading - trailing;
-    const unsigned window_trailing = 64 - window_leading - window_length;
-    if (window_length > 0 && leading >= window_leading &&
-        trailing >= window_trailing &&
-        window_length - length <= kWindowWasteMax) {
-      bits.Put(2, 2);
-      bits.Put(x >> window_trailing, window_length);
-      continue;
-    }
-    window_leading = leading;
-    window_length = length;
-    bits.Put((((uint64_t{3} << kLeadingBits) | leading) << kLengthBits) |
-                 (length - 1),
-             2 + kLeadingBits + kLengthBits);
-    bits.Put(x >> trailing, length);
-  }
-  bits.Finish();
-}
 
 /// Decodes the stream. Reads 16 bytes from the byte that holds the next bit,
 /// so the caller keeps it away from the end.
@@ -189,22 +119,30 @@ bool GetXor(std::string_view bytes, std::span<double> out) {
   return i == out.size() && (reader.at() + 7) / 8 == left.size();
 }
 
+absl::Status UnknownCodec(uint8_t codec) {
+  return Unimplemented(
+      "float column in codec {}, which this version does not know", codec);
+}
+absl::Status BadColumn(size_t bytes, size_t values, uint8_t codec) {
+  return DataLoss("float column in codec {}: {} bytes are not {} values", codec,
+                  bytes, values);
+}
+
+absl::Status GetAdaptive(std::string_view bytes, uint8_t codec,
+                         std::span<double> out) {
+  Decoder in(bytes);
+  const ColumnRead result = GetAdaptiveValues(&in, out);
+  if (result == ColumnRead::kUnknown) return UnknownCodec(codec);
+  if (result == ColumnRead::kOk && in.done()) return absl::OkStatus();
+  return BadColumn(bytes.size(), out.size(), codec);
+}
+
 }  // namespace
 
 void PutFloatColumn(std::string* out, std::span<const double> values) {
-  if (values.empty()) return;
-  const uint64_t first = Bits(values[0]);
-  const bool constant = std::all_of(values.begin(), values.end(),
-                                    [&](double v) { return Bits(v) == first; });
-  if (constant) {
-    PutU8(out, kConstant);
-    PutFixed64(out, first);
-    return;
-  }
   const size_t begin = out->size();
-  PutU8(out, kXor);
-  PutXor(out, values);
-  if (out->size() - begin <= 8 * values.size()) return;
+  PutAdaptiveValues(out, values);
+  if (out->size() - begin <= 1 + 8 * values.size()) return;
   out->resize(begin);
   PutU8(out, kRaw);
   out->append(reinterpret_cast<const char*>(values.data()), 8 * values.size());
@@ -217,6 +155,7 @@ absl::Status GetFloatColumn(std::string_view bytes, std::span<double> out) {
                     bytes.size());
   }
   const auto codec = static_cast<uint8_t>(bytes[0]);
+  if (codec >= kAdaptive) return GetAdaptive(bytes, codec, out);
   const std::string_view body = bytes.substr(1);
   bool good = false;
   switch (codec) {
@@ -235,12 +174,10 @@ absl::Status GetFloatColumn(std::string_view bytes, std::span<double> out) {
       good = GetXor(body, out);
       break;
     default:
-      return Unimplemented(
-          "float column in codec {}, which this version does not know", codec);
+      return UnknownCodec(codec);
   }
   if (good) return absl::OkStatus();
-  return DataLoss("float column in codec {}: {} bytes are not {} values", codec,
-                  bytes.size(), out.size());
+  return BadColumn(bytes.size(), out.size(), codec);
 }
 
 }  // namespace varve
