@@ -16,6 +16,34 @@ std::string_view Shorten(std::string_view text) { return text.substr(0, 50); }
 
 }  // namespace
 
+std::vector<std::string> EmptyLabelNames(std::string_view raw) {
+  std::vector<std::string> names;
+  std::string name;
+  bool is_value = false;  // the next string is a value, not a quoted name
+  for (size_t at = raw.find('{'); at < raw.size(); ++at) {
+    const char c = raw[at];
+    if (c == '"') {
+      const size_t from = ++at;
+      while (at < raw.size() && raw[at] != '"') at += raw[at] == '\\' ? 2 : 1;
+      at = std::min(at, raw.size());
+      const std::string_view text = raw.substr(from, at - from);
+      if (!is_value) {
+        name = text;
+      } else if (text.empty()) {
+        names.push_back(name);
+      }
+    } else if (c == '=') {
+      is_value = true;
+    } else if (c == ',' || c == '{') {
+      is_value = false;
+      name.clear();
+    } else if (c != ' ' && c != '\t') {
+      name += c;
+    }
+  }
+  return names;
+}
+
 Labels JoinTargetLabels(const Labels& exposed, const Labels& target,
                         bool honor_labels) {
   LabelsBuilder builder(exposed);
@@ -204,6 +232,12 @@ absl::StatusOr<Labels> ScrapeSeries::MakeLabels(std::string_view raw,
                          ParseSeriesText(raw, type, rules_.names));
   Labels joined =
       JoinTargetLabels(exposed, rules_.target_labels, rules_.honor_labels);
+  // An empty value says: not this label, and not the target's either.
+  if (rules_.honor_labels && raw.find("\"\"") != std::string_view::npos) {
+    LabelsBuilder without(joined);
+    for (const std::string& name : EmptyLabelNames(raw)) without.Del(name);
+    joined = without.Build();
+  }
   *dropped = false;
   if (rules_.metric_relabel.empty()) return joined;
   LabelsBuilder builder(joined);

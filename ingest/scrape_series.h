@@ -46,6 +46,11 @@ struct ScrapeCounts {
 Labels JoinTargetLabels(const Labels& exposed, const Labels& target,
                         bool honor_labels);
 
+/// Names in a raw series text that have an empty value: `m{job="",a="b"}`.
+/// With honor_labels they take away the target's label of that name; a
+/// Pushgateway relies on it. Escapes in quoted names are left as they are.
+std::vector<std::string> EmptyLabelNames(std::string_view raw);
+
 /// The memory of one target between scrapes: which raw series text is which
 /// series, which were there last time (so that those that went get a stale
 /// marker), and the metadata seen. In the steady state a sample costs one

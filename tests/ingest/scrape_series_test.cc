@@ -188,6 +188,19 @@ TEST_F(ScrapeSeriesTest, LabelConflicts) {
       R"({a="3", exported_a="4", exported_exported_a="1", exported_exported_exported_a="2"})");
 }
 
+TEST_F(ScrapeSeriesTest, AnEmptyHonouredLabelTakesTheTargetsAway) {
+  rules_.honor_labels = true;
+  EXPECT_EQ(Scrape("a{instance=\"\",x=\"job=\\\"\\\"\"} 1\n"), "");
+  EXPECT_EQ(Samples(Labels{{"__name__", "a"}, {"job", "j"}, {"x", "job=\"\""}}),
+            "15:1");
+  const std::vector<std::string> none;
+  EXPECT_EQ(EmptyLabelNames("a"), none);
+  EXPECT_EQ(EmptyLabelNames("a{b=\"c\",d=\"e\"}"), none);
+  EXPECT_EQ(EmptyLabelNames("{\"a\" , b = \"\", \"c d\"=\"\",e=\"\\\"\"}"),
+            (std::vector<std::string>{"b", "c d"}));
+  EXPECT_EQ(EmptyLabelNames("a{b=\"\\"), none);
+}
+
 TEST_F(ScrapeSeriesTest, MetricRelabelDropsAndRewrites) {
   rules_.metric_relabel =
       *RelabelRules::Create({{.source_labels = {"__name__"},
