@@ -405,6 +405,10 @@ absl::Status BlockStoreImpl::Commit(const std::vector<BlockPtr>& added,
   }
   if (batch.empty()) return absl::OkStatus();
   VARVE_RETURN_IF_ERROR(WriteManifest(std::move(batch), std::move(inverse)));
+  if (const absl::Status s = rows_->Guard(); !s.ok()) {
+    options_.logger.Warn("blocks", "the manifest is not guarded: {}",
+                         Message(s));
+  }
 
   MutexLock lock(&mutex_);
   for (const auto& [start, segment] : new_marks) marks_[start] = segment;

@@ -13,6 +13,8 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "storage/coding.h"
+#include "storage/crc32c.h"
 #include "storage/mutex.h"
 #include "storage/rocksdb_env.h"
 #include "storage/status_macros.h"
@@ -179,6 +181,16 @@ class RocksRowStore final : public RowStore {
     return Noted(std::move(s));
   }
 
+  absl::Status Guard() override {
+    std::string text;
+    {
+      MutexLock lock(&write_mutex_);
+      PutFixed64(&text, chain_);
+    }
+    PutFixed32(&text, Crc32c(text));
+    return WriteFileAtomically(options_.fs, GuardPath(), text);
+  }
+
   absl::StatusOr<std::unique_ptr<RowFile>> NewFile(
       const std::string& path) override {
     auto file = std::make_unique<RocksRowFile>(
@@ -239,6 +251,7 @@ class RocksRowStore final : public RowStore {
   /// Every batch removes the row that the one before left, so that a batch lost
   /// in the middle of a damaged log leaves two.
   static constexpr const char* kChainPrefix = "#";
+  static constexpr const char* kDamageKey = "#damage";
   static std::string ChainKey(uint64_t number) {
     return fmt::format("{}{:020}", kChainPrefix, number);
   }
@@ -252,14 +265,15 @@ class RocksRowStore final : public RowStore {
     const absl::Status strict = OpenDb(/*strict=*/true);
     if (!strict.ok() && !absl::IsDataLoss(strict)) return strict;
     if (!strict.ok()) VARVE_RETURN_IF_ERROR(OpenDb(/*strict=*/false));
-    VARVE_ASSIGN_OR_RETURN(const bool chain_holds, ReadChain());
-    if (!chain_holds) {
-      damage_ =
-          DataLoss("{}: rows of the manifest are lost", options_.directory);
-    } else if (!strict.ok() && !HasBadIndexFile()) {
-      damage_ = strict;
-    }
-    return absl::OkStatus();
+    VARVE_RETURN_IF_ERROR(ReadChain());
+    if (damage_.ok() && !strict.ok() && !HasBadIndexFile()) damage_ = strict;
+    if (damage_.ok()) return absl::OkStatus();
+    // RocksDB has forgotten the damage when it opens the next time.
+    rocksdb::WriteOptions options;
+    options.sync = true;
+    return FromRocksDb("write manifest in", options_.directory,
+                       db_->Put(options, Handle(Family::kManifest), kDamageKey,
+                                ToSlice(Message(damage_))));
   }
 
   absl::Status OpenDb(bool strict) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -279,22 +293,48 @@ class RocksRowStore final : public RowStore {
     return FromRocksDb("open", options_.directory, s);
   }
 
-  /// False when a batch is missing.
-  absl::StatusOr<bool> ReadChain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  /// Finds the last batch, and sets damage_ when one is missing.
+  absl::Status ReadChain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     MutexLock lock(&write_mutex_);
     chain_ = 0;
     int count = 0;
+    std::string known_damage;
     const std::unique_ptr<rocksdb::Iterator> it(
         db_->NewIterator(rocksdb::ReadOptions(), Handle(Family::kManifest)));
     for (it->Seek(kChainPrefix);
          it->Valid() && it->key().starts_with(kChainPrefix); it->Next()) {
+      if (it->key() == kDamageKey) {
+        known_damage = it->value().ToString();
+        continue;
+      }
       const std::string number = it->key().ToString().substr(1);
       chain_ = std::strtoull(number.c_str(), nullptr, 10);
       ++count;
     }
     VARVE_RETURN_IF_ERROR(
         FromRocksDb("read", options_.directory, it->status()));
-    return count <= 1;
+    VARVE_ASSIGN_OR_RETURN(const uint64_t guard, ReadGuard());
+    if (!known_damage.empty()) {
+      damage_ = absl::DataLossError(known_damage);
+    } else if (count > 1 || chain_ < guard) {
+      damage_ = DataLoss("{}: rows of the manifest are lost: {} batches of {}",
+                         options_.directory, chain_, std::max(guard, chain_));
+    }
+    return absl::OkStatus();
+  }
+
+  std::string GuardPath() const { return options_.directory + "/GUARD"; }
+
+  /// 0 when there is none, or none that can be used: it only adds safety.
+  absl::StatusOr<uint64_t> ReadGuard() const {
+    const auto text = ReadFile(options_.fs, GuardPath(), 64);
+    if (absl::IsNotFound(text.status())) return uint64_t{0};
+    VARVE_RETURN_IF_ERROR(text.status());
+    Decoder in(*text);
+    const uint64_t number = in.Fixed64();
+    const bool good =
+        in.Fixed32() == Crc32c(std::string_view(*text).substr(0, 8));
+    return good && in.done() ? number : 0;
   }
 
   /// A file that RocksDB names is missing, cut or cannot be read. Such a one

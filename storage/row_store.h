@@ -59,7 +59,8 @@ class RowStore {
       const RowStoreOptions& options);
   virtual ~RowStore() = default;
 
-  /// Why rows of the manifest may be missing; OK if all are there.
+  /// Why rows of the manifest may be missing; OK if all are there. Once it is
+  /// an error it stays so when the store is opened again.
   virtual absl::Status damage() const = 0;
 
   /// nullopt when there is no such row.
@@ -70,6 +71,10 @@ class RowStore {
   ManifestRows(std::string_view prefix) const = 0;
   /// All or nothing; durable when it returns.
   virtual absl::Status WriteManifest(const Batch& batch) = 0;
+  /// Writes down beside RocksDB how many batches there have been. RocksDB takes
+  /// some kinds of damage to the end of its log for a write that a crash cut
+  /// short; with this, the loss of batches before the guard is found at Open.
+  virtual absl::Status Guard() = 0;
 
   virtual absl::StatusOr<std::unique_ptr<RowFile>> NewFile(
       const std::string& path) = 0;

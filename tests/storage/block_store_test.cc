@@ -128,8 +128,8 @@ TEST(BlockStore, EqualsAMapForRandomDataAndSelectors) {
     MemoryFileSystem fs;
     auto store = OpenStore(&fs);
     RandomDataOptions options;
-    options.series = round == 0 ? 700 : 60;
-    options.samples_max = round == 0 ? 20 : 300;
+    options.series = round == 0 ? 600 : 40;
+    options.samples_max = round == 0 ? 10 : 300;
     // Across a day's end, and before 1970.
     options.window = {round * kDayMs - 5 * kHourMs, round * kDayMs + kHourMs};
     const MapSource data = RandomData(options, &random);
@@ -141,7 +141,7 @@ TEST(BlockStore, EqualsAMapForRandomDataAndSelectors) {
     }
     const auto snapshot = store->Snapshot();
     ExpectSame(*snapshot, data, {}, INT64_MIN, INT64_MAX);
-    for (int i = 0; i < 60; ++i) {
+    for (int i = 0; i < 30; ++i) {
       const std::vector<Matcher> matchers = RandomMatchers(&random);
       const auto length = static_cast<uint64_t>(7 * kHourMs);
       const int64_t start = options.window.start_ms - kHourMs +
