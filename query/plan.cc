@@ -120,7 +120,21 @@ class Planner {
     return anchor;
   }
 
+  /// Prometheus finds reset hints of its own where only the count and the sum
+  /// of histograms are asked for, since it then reads no buckets to compare.
+  bool DeriveHints() const {
+    return stats_calls_ > 0 && bucket_calls_ == 0 && subqueries_ == 0;
+  }
+  static bool IsStatsCall(std::string_view f) {
+    return f == "histogram_count" || f == "histogram_sum" ||
+           f == "histogram_avg";
+  }
+  static bool IsBucketCall(std::string_view f) {
+    return f == "histogram_quantile" || f == "histogram_fraction";
+  }
+
   void Extend(const VectorSelector& selector, PlanNode* node) const {
+    node->derive_hints = DeriveHints();
     if (!selector.anchored && !selector.smoothed) return;
     node->extension =
         selector.smoothed ? Extension::kSmoothed : Extension::kAnchored;
@@ -171,7 +185,9 @@ class Planner {
     if (node->inner_step_ms <= 0) {
       return InvalidArgument("the step of a subquery must be positive");
     }
+    ++subqueries_;
     VARVE_ASSIGN_OR_RETURN(Converted inner, Convert(*subquery.expr));
+    --subqueries_;
     inner.wrap = inner.invariant;
     node->inputs.push_back(Wrapped(std::move(inner)));
     const bool fixed = node->anchor.fixed;
@@ -226,16 +242,20 @@ class Planner {
         inputs[0]->kind == ExprKind::kVectorSelector) {
       kind = PlanKind::kTimestamp;
     }
-    VARVE_ASSIGN_OR_RETURN(Converted c,
-                           WithInputs(New(kind, call), inputs,
-                                      !DependsOnTime(call.function->name)));
+    const std::string_view name = call.function->name;
+    stats_calls_ += IsStatsCall(name) ? 1 : 0;
+    bucket_calls_ += IsBucketCall(name) ? 1 : 0;
+    VARVE_ASSIGN_OR_RETURN(
+        Converted c, WithInputs(New(kind, call), inputs, !DependsOnTime(name)));
+    stats_calls_ -= IsStatsCall(name) ? 1 : 0;
+    bucket_calls_ -= IsBucketCall(name) ? 1 : 0;
     for (PlanPtr& input : c.node->inputs) {
       // The sample's own time is wanted, at every step.
       if (kind == PlanKind::kTimestamp && input->kind == PlanKind::kInvariant) {
         PlanPtr selector = std::move(input->inputs[0]);
         input = std::move(selector);
       }
-      Hint(input.get(), call.function->name, nullptr);
+      Hint(input.get(), name, nullptr);
     }
     return c;
   }
@@ -278,6 +298,10 @@ class Planner {
   const EngineOptions& options_;
   const int64_t lookback_ms_;
   const DurationContext durations_;
+  // What stands above the expression that is being converted.
+  int stats_calls_ = 0;
+  int bucket_calls_ = 0;
+  int subqueries_ = 0;
 };
 
 }  // namespace

@@ -65,6 +65,8 @@ struct PlanNode {
   Extension extension = Extension::kNone;
   int64_t before_ms = 0;
   int64_t after_ms = 0;
+  /// Selectors whose histograms get reset hints from their neighbours.
+  bool derive_hints = false;
   int64_t inner_step_ms = 0;  ///< kSubquery: > 0
   /// What stands directly above a selector, for SelectHints.
   std::string_view hint_function;

@@ -15,7 +15,10 @@ constexpr int64_t kInnerStepsMax = 50'000'000;
 class SelectorInput final : public RangeInput {
  public:
   SelectorInput(const PlanNode& node, EvalContext& context, StepGrid grid)
-      : node_(node), context_(context), grid_(grid), reader_(context) {}
+      : node_(node),
+        context_(context),
+        grid_(grid),
+        reader_(context, node.derive_hints) {}
 
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
     VARVE_ASSIGN_OR_RETURN(

@@ -92,7 +92,7 @@ void SampleReader::AddHistograms(RangeSeries* out) {
     out->histograms.push_back(MakeFloatHistogram(*h, before_.get()));
     out->histogram_starts.push_back(starts ? columns_.start_timestamps[i]
                                            : kNoStartTimestamp);
-    before_ = h;
+    if (derive_hints_) before_ = h;
   }
 }
 

@@ -24,16 +24,17 @@ struct RangeSeries {
   void Clear();
 };
 
-/// The form in which a histogram sample is worked with, with the reset hint
-/// that follows from the sample before it in the series if it brings none.
-/// `before`: null if there is none next to it.
+/// The form in which a histogram sample is worked with. If it has no reset hint
+/// and `before`, the sample right before it in the series, is given, it gets
+/// the hint that follows.
 HistogramPtr MakeFloatHistogram(const Histogram& sample,
                                 const Histogram* before);
 
 /// Decodes series into reused buffers. Single-thread.
 class SampleReader {
  public:
-  explicit SampleReader(EvalContext& context) : context_(context) {}
+  SampleReader(EvalContext& context, bool derive_hints)
+      : context_(context), derive_hints_(derive_hints) {}
 
   /// Replaces all of `out` but its series.
   absl::Status Read(SeriesCursor& cursor, RangeSeries* out);
@@ -44,6 +45,7 @@ class SampleReader {
   bool HasStarts() const;
 
   EvalContext& context_;
+  const bool derive_hints_;
   SampleColumns columns_;
   bool shared_ = true;  ///< times_ids names all timestamps so far
   std::shared_ptr<const Histogram> before_;

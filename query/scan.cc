@@ -106,7 +106,8 @@ class Scan final : public Operator {
   const HistogramPtr& Float(const Last& last) {
     if (float_of_ != last.histogram) {
       float_of_ = last.histogram;
-      const bool follows = last.before != nullptr && !IsStale(*last.before);
+      const bool follows = node_.derive_hints && last.before != nullptr &&
+                           !IsStale(*last.before);
       float_ = MakeFloatHistogram(*last.histogram,
                                   follows ? last.before.get() : nullptr);
     }

@@ -12,7 +12,9 @@ namespace {
 class SmoothedScan final : public Operator {
  public:
   SmoothedScan(const PlanNode& node, EvalContext& context, StepGrid grid)
-      : Operator(context, grid), node_(node), reader_(context) {}
+      : Operator(context, grid),
+        node_(node),
+        reader_(context, node.derive_hints) {}
 
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
     VARVE_ASSIGN_OR_RETURN(
@@ -99,7 +101,8 @@ class SmoothedScan final : public Operator {
     const int64_t t2 = samples_.histogram_times[a.after];
     const double fraction =
         static_cast<double>(at - t1) / static_cast<double>(t2 - t1);
-    if (IsReset(after, *before)) {
+    if (UsesCustomBuckets(*before) == UsesCustomBuckets(after) &&
+        IsReset(after, *before)) {
       // The counter began again at zero.
       row->SetHistogram(step, std::make_shared<const FloatHistogram>(
                                   Multiplied(after, fraction)));
