@@ -65,6 +65,7 @@ absl::Status DbImpl::Start() {
   VARVE_ASSIGN_OR_RETURN(lock_,
                          ClaimDirectory(options_.fs, options_.directory));
   head_ = std::make_unique<Head>(options_.window_ms);
+  VARVE_RETURN_IF_ERROR(OpenBlocks());
   VARVE_RETURN_IF_ERROR(Replay());
   source_ = MakeDbSource(head_.get(), blocks_.get(), options_.clock,
                          options_.retention_ms);
@@ -75,11 +76,20 @@ absl::Status DbImpl::Start() {
   return absl::OkStatus();
 }
 
+absl::Status DbImpl::OpenBlocks() {
+  BlockStoreOptions options;
+  options.directory = options_.directory;
+  options.fs = options_.fs;
+  options.clock = options_.clock;
+  options.logger = options_.logger;
+  VARVE_ASSIGN_OR_RETURN(blocks_, BlockStore::Open(options));
+  return absl::OkStatus();
+}
+
 absl::Status DbImpl::Replay() {
   const int64_t begin_ns = options_.clock->MonotonicNs();
   const WalOptions wal_options = WalOptionsOf(options_);
-  std::vector<SealMark> marks;
-  if (blocks_ != nullptr) marks = blocks_->seal_marks();
+  const std::vector<SealMark> marks = blocks_->seal_marks();
   VARVE_RETURN_IF_ERROR(ReplayWal(wal_options, marks, retention_start_ms(),
                                   head_.get(), &replay_));
   {
@@ -326,7 +336,21 @@ DbStats DbImpl::Stats() const {
   stats.wal_corruptions = replay_.wal.corruptions + replay_.malformed;
   stats.replay_records = replay_.wal.records;
   stats.replay_seconds = replay_seconds_;
+  stats.seals = seals_.load(std::memory_order_relaxed);
+  stats.seal_failures = seal_failures_.load(std::memory_order_relaxed);
   stats.block_min_ms = std::numeric_limits<int64_t>::max();
+  for (const BlockInfo& block : blocks_->Blocks()) {
+    if (block.damaged) {
+      ++stats.blocks_damaged;
+      continue;
+    }
+    ++stats.blocks;
+    stats.block_bytes +=
+        static_cast<int64_t>(block.file_bytes + block.index_bytes);
+    stats.block_series += block.series;
+    stats.block_samples += static_cast<int64_t>(block.samples);
+    stats.block_min_ms = std::min(stats.block_min_ms, block.min_ms);
+  }
   return stats;
 }
 
@@ -335,15 +359,6 @@ CardinalityStats DbImpl::Cardinality(size_t limit) const {
 }
 
 // -------------------------------------------------------------- maintenance
-
-absl::Status DbImpl::Flush() {
-  return Unimplemented("sealing into blocks is not there yet");
-}
-
-absl::StatusOr<bool> DbImpl::Maintain() {
-  VARVE_RETURN_IF_ERROR(wal_->SyncIfDue());
-  return false;
-}
 
 void DbImpl::RunMaintenance() {
   constexpr auto kPause = std::chrono::seconds(1);

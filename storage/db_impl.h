@@ -3,6 +3,7 @@
 #include <absl/status/statusor.h>
 
 #include <atomic>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -70,7 +71,26 @@ class DbImpl final : public Db {
   int64_t Filter(WriteBatch* batch, WriteResult* result) const;
   absl::Status LogBatch(Scratch* scratch, int64_t max_ms);
 
+  absl::Status OpenBlocks();
   absl::Status Replay();
+
+  // Sealing, in db_seal.cc.
+  /// Where the windows end that are due by themselves: those wholly older than
+  /// the newest sample by half a window, as Prometheus cuts its blocks.
+  int64_t DueCutoff() const;
+  absl::Status SealBefore(int64_t cutoff_ms)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
+  absl::Status SealStep(int64_t cutoff_ms)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
+  absl::Status PublishSeal(const HeadSeal& seal, uint64_t segment);
+  bool SealIsDue(int64_t cutoff_ms)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
+  void CollectIdleSeries();
+  absl::Status CutLog() ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
+  absl::Status WriteState(const Wal::AddRecord& add) const;
+  absl::StatusOr<bool> DropExpiredDays()
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
+
   void RunMaintenance();
   void RunSync();
 
@@ -93,6 +113,23 @@ class DbImpl final : public Db {
   std::atomic<int64_t> rejected_[5] = {};
   ReplayReport replay_;
   double replay_seconds_ = 0;
+
+  Mutex maintain_mutex_;  ///< one seal at a time
+  /// All samples before sealed_cutoff_ms_ that stand in segments before
+  /// sealed_segment_ are in blocks. The two belong together: after a Flush the
+  /// next cutoff may be an earlier one.
+  int64_t sealed_cutoff_ms_ ABSL_GUARDED_BY(maintain_mutex_) =
+      std::numeric_limits<int64_t>::min();
+  uint64_t sealed_segment_ ABSL_GUARDED_BY(maintain_mutex_) = 0;
+  /// The last cutoff that Maintain() sealed by itself.
+  int64_t due_cutoff_ms_ ABSL_GUARDED_BY(maintain_mutex_) =
+      std::numeric_limits<int64_t>::min();
+  int64_t last_seal_ns_ ABSL_GUARDED_BY(maintain_mutex_) = 0;
+  /// After a failure; 0: none.
+  int64_t retry_seal_ns_ ABSL_GUARDED_BY(maintain_mutex_) = 0;
+  std::optional<int64_t> dropped_before_day_ ABSL_GUARDED_BY(maintain_mutex_);
+  std::atomic<int64_t> seals_{0};
+  std::atomic<int64_t> seal_failures_{0};
 
   mutable Mutex segments_mutex_;
   /// The newest sample's time in each segment of the log.

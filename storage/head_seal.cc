@@ -121,8 +121,12 @@ void Head::FinishSeal(const HeadSeal& seal) {
           ~(SeriesLine::kHasSide | SeriesLine::kHasHistograms));
     }
   }
-  LowerTo(&next_min_ms_, side_.min_time());
-  min_ms_.store(next_min_ms_.load());
+  {
+    // With the writers out, no time is noted between the load and the store.
+    RoomGuard room(&rooms_, TwoRooms::kSecond);
+    LowerTo(&next_min_ms_, side_.min_time());
+    min_ms_.store(next_min_ms_.load());
+  }
   reclaimer_.Advance();
 }
 
@@ -188,14 +192,19 @@ absl::Status HeadSeal::ForEachSeries(
     const std::function<absl::Status(
         const Labels& labels, std::span<const SampleColumns>)>& f) const {
   const int64_t end_ms = window_start_ms + window_ms_ - 1;
+  Head::WindowList windows;
+  for (const auto& window : windows_) {
+    if (window->window() * window_ms_ == window_start_ms) {
+      windows.push_back(window);
+    }
+  }
   std::vector<SampleColumns> chunks;
   SampleColumns batch;
   for (size_t i = 0; i < refs_.size(); ++i) {
     HeadSeries parts;
     parts.start_ms = window_start_ms;
     parts.end_ms = end_ms;
-    for (const auto& window : windows_) {
-      if (window->window() * window_ms_ != window_start_ms) continue;
+    for (const auto& window : windows) {
       const auto newest = window->newest(refs_[i]);
       if (newest != WindowChunks::kNull) {
         parts.chunks.emplace_back(window.get(), newest);

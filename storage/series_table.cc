@@ -124,6 +124,13 @@ absl::StatusOr<SeriesRef> SeriesTable::Resolve(const Labels& labels,
   return ref;
 }
 
+SeriesRef SeriesTable::Find(const Labels& labels) const {
+  const uint64_t hash = labels.Hash();
+  const Stripe& stripe = stripes_[StripeOf(hash)];
+  MutexLock lock(&stripe.mutex);
+  return FindLocked(stripe, hash, labels);
+}
+
 absl::StatusOr<SeriesRef> SeriesTable::CreateAt(SeriesRef ref,
                                                 const Labels& labels) {
   if (ref >= decltype(lines_)::kSizeMax || labels.size() > kLabelsMax) {

@@ -93,6 +93,8 @@ class SeriesTable {
   /// be found by anyone; when it fails, nothing was created.
   using Log = std::function<absl::Status(SeriesRef ref, const Labels& labels)>;
   absl::StatusOr<SeriesRef> Resolve(const Labels& labels, const Log& log);
+  /// kNoSeries when there is no such series.
+  SeriesRef Find(const Labels& labels) const;
   /// For replay: creates the series under this ref if it is free, else under
   /// another; gives the ref under which the label set is known now.
   absl::StatusOr<SeriesRef> CreateAt(SeriesRef ref, const Labels& labels);

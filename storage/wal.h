@@ -107,6 +107,8 @@ class Wal {
   /// Deletes segments and series files before `segment`. REQUIRES: the series
   /// file for `segment` is written.
   absl::Status DeleteBefore(uint64_t segment);
+  /// The number of the segment written last.
+  uint64_t segment() const { return segment_.load(); }
   /// The number of the oldest segment there is, or of the next one.
   uint64_t segment_min() const;
 

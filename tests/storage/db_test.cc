@@ -304,5 +304,139 @@ TEST_F(DbTest, AFullDiskRefusesWritesAndThenGoesOn) {
   EXPECT_EQ(db_->Stats().wal_corruptions, 0);
 }
 
+TEST_F(DbTest, SealsWindowsAndCutsTheLog) {
+  const int64_t window = Options().window_ms;
+  const int64_t begin = kNow - kNow % window;
+  std::vector<std::pair<int64_t, double>> samples;
+  for (int64_t t = begin; t < begin + 4 * window; t += 60'000) {
+    samples.emplace_back(t, static_cast<double>(t % 977));
+  }
+  clock_.Set(samples.back().first);
+  Add(kUp, samples);
+  const SourceContent expected = Content();
+  ASSERT_TRUE(*db_->Maintain());
+  EXPECT_FALSE(*db_->Maintain());
+  EXPECT_EQ(db_->Stats().blocks, 3);
+  EXPECT_EQ(db_->Stats().head_min_ms, begin + 3 * window);
+  EXPECT_EQ(Content(), expected);
+  Kill();
+  EXPECT_EQ(Content(), expected);
+  ASSERT_TRUE(db_->Flush().ok());
+  EXPECT_EQ(db_->Stats().blocks, 4);
+  EXPECT_EQ(db_->Stats().wal_segments, 0);
+  EXPECT_EQ(Content(), expected);
+  Kill();
+  EXPECT_EQ(Content(), expected);
+}
+
+TEST_F(DbTest, SamplesAfterAFlushSurviveAnEarlierCutoff) {
+  const int64_t window = Options().window_ms;
+  const int64_t begin = kNow - kNow % window;
+  clock_.Set(begin + 2 * window);
+  Add(kUp, {{begin, 1}, {begin + 2 * window, 2}});
+  ASSERT_TRUE(db_->Flush().ok());
+  Add(kUp, {{begin + 60'000, 3}, {begin + 2 * window + 60'000, 4}});
+  const SourceContent expected = Content();
+  EXPECT_EQ(expected.begin()->second.size(), 4u);
+  ASSERT_TRUE(*db_->Maintain());  // the first window only
+  Kill();
+  EXPECT_EQ(Content(), expected);
+}
+
+TEST_F(DbTest, IdleSeriesLeaveTheHead) {
+  const int64_t window = Options().window_ms;
+  const int64_t begin = kNow - kNow % window;
+  clock_.Set(begin + 3 * window);
+  for (int i = 0; i < 500; ++i) {
+    Add({{"__name__", "gone"}, {"i", std::to_string(i)}}, {{begin, 1}});
+  }
+  Add(kUp, {{begin, 1}, {begin + 3 * window, 1}});
+  const uint64_t epoch = db_->series_epoch();
+  const SourceContent expected = Content();
+  ASSERT_TRUE(*db_->Maintain());
+  EXPECT_EQ(db_->Stats().head_series, 1);
+  EXPECT_EQ(db_->Stats().head_series_removed, 500);
+  EXPECT_GT(db_->series_epoch(), epoch);
+  EXPECT_EQ(Content(), expected);
+  QueryContext context;
+  SelectHints hints;
+  hints.start_ms = begin + 3 * window;
+  hints.end_ms = begin + 4 * window;
+  EXPECT_EQ(*db_->source().LabelNames(context, {}, hints),
+            (std::vector<std::string>{"__name__", "job"}));
+  // They may come back, under refs that are given out again.
+  for (int i = 0; i < 500; ++i) {
+    Add({{"__name__", "gone"}, {"i", std::to_string(i + 100)}},
+        {{begin + 3 * window, 2}});
+  }
+  const SourceContent more = Content();
+  EXPECT_EQ(more.size(), 601u);
+  Kill();
+  EXPECT_EQ(Content(), more);
+}
+
+TEST_F(DbTest, AnOpenAppenderPutsOffTheCollection) {
+  const int64_t window = Options().window_ms;
+  const int64_t begin = kNow - kNow % window;
+  clock_.Set(begin + 3 * window);
+  Add(kUp, {{begin, 1}});
+  Add({{"__name__", "now"}}, {{begin + 3 * window, 1}});
+  auto appender = db_->BeginAppend();
+  const SeriesRef ref = *appender->Resolve(kUp);
+  ASSERT_TRUE(*db_->Maintain());
+  EXPECT_EQ(db_->Stats().head_series, 2);
+  appender->batch().Add(ref, begin + 3 * window, 5);
+  ASSERT_TRUE(appender->Commit().ok());
+  EXPECT_EQ(Content()[kUp.ToString()][begin + 3 * window], PrintFloat(5));
+}
+
+TEST_F(DbTest, MetadataAndExemplarsSurviveTheCutOfTheLog) {
+  auto appender = db_->BeginAppend();
+  const SeriesRef ref = *appender->Resolve(kUp);
+  appender->batch().Add(ref, kNow, 1);
+  appender->batch().exemplars.push_back({ref, {Labels{{"t", "x"}}, 1, kNow}});
+  appender->batch().metadata.push_back({"up", {"gauge", "", "h"}});
+  ASSERT_TRUE(appender->Commit().ok());
+  appender.reset();
+  ASSERT_TRUE(db_->Flush().ok());
+  EXPECT_EQ(db_->Stats().wal_segments, 0);
+  Kill();
+  EXPECT_EQ(db_->FamilyMetadata().size(), 1u);
+  EXPECT_EQ(db_->Stats().exemplars, 1);
+}
+
+TEST_F(DbTest, DropsDaysBeyondTheRetention) {
+  const int64_t day = 24 * kHour;
+  Add(kUp, {{kNow - 44 * day, 1}, {kNow, 2}});
+  ASSERT_TRUE(db_->Flush().ok());
+  EXPECT_EQ(db_->Stats().blocks, 2);
+  clock_.Advance(3 * day);
+  EXPECT_EQ(Content()[kUp.ToString()].size(), 1u);  // not served any more
+  ASSERT_TRUE(db_->Maintain().ok());
+  EXPECT_EQ(db_->Stats().blocks, 1);
+}
+
+TEST_F(DbTest, ASealThatFailsLosesNothingAndIsTriedAgain) {
+  db_.reset();
+  FaultFileSystem faults(fs_.get());
+  DbOptions options = Options();
+  options.fs = &faults;
+  auto db = Db::Open(options);
+  ASSERT_TRUE(db.ok()) << db.status();
+  db_ = std::move(*db);
+  Add(kUp, {{kNow, 1}, {kNow + 60'000, 2}});
+  const SourceContent expected = Content();
+  faults.SetFreeBytes(100);
+  EXPECT_FALSE(db_->Flush().ok());
+  EXPECT_EQ(db_->Stats().seal_failures, 1);
+  EXPECT_EQ(Content(), expected);
+  faults.SetFreeBytes(std::nullopt);
+  ASSERT_TRUE(db_->Flush().ok());
+  EXPECT_EQ(Content(), expected);
+  EXPECT_EQ(db_->Stats().blocks, 1);
+  Kill();
+  EXPECT_EQ(Content(), expected);
+}
+
 }  // namespace
 }  // namespace varve

@@ -1,0 +1,218 @@
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+#include "storage/db_impl.h"
+#include "storage/status_macros.h"
+#include "storage/wal_record.h"
+
+namespace varve {
+
+// How a seal keeps every acknowledged sample, whenever it is interrupted:
+//
+//   1. The log is rotated while no commit is under way: what stands in a
+//      segment before P is in the head.
+//   2. The head's chunks of the windows are closed and written as blocks; they
+//      stay in the head.
+//   3. The blocks and the marks {window, P} are published in one step: from
+//      here on replay leaves out samples of these windows in segments before P.
+//   4. The head lets go of exactly the chunks that were written.
+//   5. Segments all of whose samples are in blocks are deleted, after a series
+//      file has taken over the series records that stood there.
+//
+// A sample that comes for the window meanwhile stands in P or later, and is
+// sealed later, in another block. If it made it into step 2, a replay stores it
+// once more, and the merge of head and blocks makes one of the two.
+
+namespace {
+
+constexpr int64_t kDayMs = int64_t{24} * 3600 * 1000;
+/// Windows sealed in one step: bounds the memory of a backfill.
+constexpr int64_t kWindowsPerStep = 12;
+constexpr int kStepsMax = 10'000;
+/// So many samples out of order are not left waiting for the next window.
+constexpr int64_t kLateSamplesMax = 1'000'000;
+constexpr int64_t kRetryNs = int64_t{15} * 1'000'000'000;
+/// Appenders are held up for so long at most by the collection of series.
+constexpr auto kCollectPatience = std::chrono::milliseconds(100);
+constexpr size_t kSeriesRecordBytes = size_t{256} << 10;
+
+}  // namespace
+
+int64_t DbImpl::DueCutoff() const {
+  const int64_t newest = head_->max_ms();
+  if (newest == std::numeric_limits<int64_t>::min()) return newest;
+  const int64_t window = options_.window_ms;
+  return WindowOf(newest - window / 2, window) * window;
+}
+
+absl::Status DbImpl::PublishSeal(const HeadSeal& seal, uint64_t segment) {
+  std::vector<std::unique_ptr<BlockBuilder>> builders;
+  std::vector<SealMark> marks;
+  for (int64_t start : seal.windows()) {
+    VARVE_ASSIGN_OR_RETURN(
+        auto builder, blocks_->NewBlock({start, start + options_.window_ms}));
+    VARVE_RETURN_IF_ERROR(seal.ForEachSeries(
+        start, [&](const Labels& labels, std::span<const SampleColumns> c) {
+          return builder->AddSeries(labels, c);
+        }));
+    builders.push_back(std::move(builder));
+    marks.push_back({start, segment});
+  }
+  if (builders.empty()) return absl::OkStatus();
+  return blocks_->Publish(std::move(builders), {}, marks);
+}
+
+absl::Status DbImpl::SealStep(int64_t cutoff_ms) {
+  uint64_t segment = 0;
+  {
+    RoomGuard room(&commits_, TwoRooms::kSecond);
+    VARVE_ASSIGN_OR_RETURN(segment, wal_->Rotate());
+  }
+  const std::unique_ptr<HeadSeal> seal = head_->BeginSeal(cutoff_ms);
+  VARVE_RETURN_IF_ERROR(PublishSeal(*seal, segment));
+  head_->FinishSeal(*seal);
+  sealed_cutoff_ms_ = cutoff_ms;
+  sealed_segment_ = segment;
+  return absl::OkStatus();
+}
+
+absl::Status DbImpl::SealBefore(int64_t cutoff_ms) {
+  const int64_t step = kWindowsPerStep * options_.window_ms;
+  bool stepped = false;
+  const auto run = [&]() -> absl::Status {
+    for (int i = 0; i < kStepsMax && head_->min_ms() < cutoff_ms; ++i) {
+      const int64_t first =
+          WindowOf(head_->min_ms(), options_.window_ms) * options_.window_ms;
+      VARVE_RETURN_IF_ERROR(SealStep(std::min(cutoff_ms, first + step)));
+      stepped = true;
+    }
+    return absl::OkStatus();
+  };
+  const absl::Status status = run();
+  last_seal_ns_ = options_.clock->MonotonicNs();
+  if (!status.ok()) {
+    seal_failures_.fetch_add(1, std::memory_order_relaxed);
+    retry_seal_ns_ = last_seal_ns_ + kRetryNs;
+    options_.logger.Error("db", "seal: {}; the samples stay in the head",
+                          Message(status));
+    return status;
+  }
+  seals_.fetch_add(1, std::memory_order_relaxed);
+  retry_seal_ns_ = 0;
+  // The head holds nothing before the cutoff that came before the last
+  // rotation; the steps may have jumped over a gap before it.
+  if (stepped) sealed_cutoff_ms_ = cutoff_ms;
+  CollectIdleSeries();
+  return CutLog();
+}
+
+void DbImpl::CollectIdleSeries() {
+  const int64_t idle_before_ms = DueCutoff();
+  const std::vector<SeriesRef> idle = head_->IdleSeries(idle_before_ms);
+  if (idle.empty() ||
+      !appenders_.EnterWithin(TwoRooms::kSecond, kCollectPatience)) {
+    return;
+  }
+  const int64_t n = head_->Collect(idle, idle_before_ms, wal_->segment());
+  if (n > 0) epoch_.fetch_add(1, std::memory_order_acq_rel);
+  appenders_.Leave(TwoRooms::kSecond);
+  options_.logger.Info("db", "dropped {} idle series from the head", n);
+}
+
+absl::Status DbImpl::WriteState(const Wal::AddRecord& add) const {
+  std::string payload;
+  const SeriesTable& table = head_->table();
+  for (SeriesRef ref = 0; ref < table.limit(); ++ref) {
+    if (table.PairsOf(ref).empty()) continue;
+    EncodeSeries(ref, head_->LabelsOf(ref), &payload);
+    if (payload.size() < kSeriesRecordBytes) continue;
+    VARVE_RETURN_IF_ERROR(add(WalRecordType::kSeries, payload));
+    payload.clear();
+  }
+  if (!payload.empty()) {
+    VARVE_RETURN_IF_ERROR(add(WalRecordType::kSeries, payload));
+  }
+  WriteBatch state;
+  for (auto& [family, metadata] : head_->AllMetadata()) {
+    state.metadata.push_back({family, std::move(metadata)});
+  }
+  for (auto& [labels, exemplar] : head_->exemplars().All()) {
+    const SeriesRef ref = table.Find(labels);
+    if (ref != kNoSeries) state.exemplars.push_back({ref, exemplar});
+  }
+  EncodeCommit(state, &payload);
+  return payload.empty() ? absl::OkStatus()
+                         : add(WalRecordType::kState, payload);
+}
+
+absl::Status DbImpl::CutLog() {
+  const uint64_t first = wal_->segment_min();
+  uint64_t keep = first;
+  {
+    MutexLock lock(&segments_mutex_);
+    for (; keep < sealed_segment_; ++keep) {
+      const auto it = segment_max_ms_.find(keep);
+      if (it != segment_max_ms_.end() && it->second >= sealed_cutoff_ms_) {
+        break;
+      }
+    }
+  }
+  if (keep == first) return absl::OkStatus();
+  VARVE_RETURN_IF_ERROR(wal_->WriteSeriesFile(
+      keep, [this](const Wal::AddRecord& add) { return WriteState(add); }));
+  VARVE_RETURN_IF_ERROR(wal_->DeleteBefore(keep));
+  head_->table().LogWasCutBefore(keep);
+  {
+    MutexLock lock(&segments_mutex_);
+    segment_max_ms_.erase(segment_max_ms_.begin(),
+                          segment_max_ms_.lower_bound(keep));
+  }
+  return blocks_->ForgetMarks(keep);
+}
+
+bool DbImpl::SealIsDue(int64_t cutoff_ms) {
+  if (head_->min_ms() >= cutoff_ms) return false;
+  const int64_t now_ns = options_.clock->MonotonicNs();
+  if (retry_seal_ns_ != 0) return now_ns >= retry_seal_ns_;
+  if (cutoff_ms > due_cutoff_ms_) return true;
+  // Only samples out of order wait: a block for each few would be waste.
+  return now_ns - last_seal_ns_ >= options_.window_ms * 1'000'000 ||
+         head_->SideSamplesBefore(cutoff_ms) >= kLateSamplesMax;
+}
+
+absl::StatusOr<bool> DbImpl::DropExpiredDays() {
+  const int64_t before_ms = retention_start_ms();
+  const int64_t day = WindowOf(before_ms, kDayMs);
+  if (dropped_before_day_ == day) return false;
+  VARVE_ASSIGN_OR_RETURN(const int dropped, blocks_->DropDaysBefore(before_ms));
+  dropped_before_day_ = day;
+  if (dropped > 0) {
+    options_.logger.Info("db", "dropped {} blocks beyond the retention",
+                         dropped);
+  }
+  return dropped > 0;
+}
+
+absl::Status DbImpl::Flush() {
+  MutexLock lock(&maintain_mutex_);
+  const int64_t newest = head_->max_ms();
+  if (newest == std::numeric_limits<int64_t>::min()) return absl::OkStatus();
+  const int64_t window = options_.window_ms;
+  return SealBefore((WindowOf(newest, window) + 1) * window);
+}
+
+absl::StatusOr<bool> DbImpl::Maintain() {
+  VARVE_RETURN_IF_ERROR(wal_->SyncIfDue());
+  MutexLock lock(&maintain_mutex_);
+  VARVE_ASSIGN_OR_RETURN(bool done, DropExpiredDays());
+  const int64_t cutoff_ms = DueCutoff();
+  if (SealIsDue(cutoff_ms)) {
+    VARVE_RETURN_IF_ERROR(SealBefore(cutoff_ms));
+    due_cutoff_ms_ = cutoff_ms;
+    done = true;
+  }
+  return done;
+}
+
+}  // namespace varve

@@ -1,0 +1,200 @@
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "storage/db.h"
+#include "tests/support/manual_clock.h"
+#include "tests/support/memory_file_system.h"
+#include "tests/support/seed.h"
+#include "tests/support/source_content.h"
+
+namespace varve {
+namespace {
+
+constexpr int64_t kMinute = 60'000;
+constexpr int64_t kDay = 24 * 60 * kMinute;
+constexpr int64_t kStart = int64_t{20'000} * kDay;
+
+/// Random work on a Db beside a map that does the same, with every way to
+/// stop and start in between.
+class Model {
+ public:
+  Model(uint64_t seed, int64_t retention_ms) : random_(seed) {
+    options_.directory = "/db";
+    options_.clock = &clock_;
+    options_.background = false;
+    options_.window_ms = 60 * kMinute;
+    options_.wal_segment_bytes = 4096;
+    options_.retention_ms = retention_ms;
+    Reopen();
+  }
+
+  void Step() {
+    const uint64_t dice = random_() % 100;
+    if (dice < 70) {
+      Append();
+    } else if (dice < 78) {
+      clock_.Advance(static_cast<int64_t>(random_() % (30 * kMinute)));
+    } else if (dice < 84) {
+      ASSERT_TRUE(db_->Maintain().ok());
+    } else if (dice < 87) {
+      ASSERT_TRUE(db_->Flush().ok());
+    } else if (dice < 90) {
+      ASSERT_TRUE(db_->Close().ok());
+      db_.reset();
+      Reopen();
+    } else if (dice < 93) {
+      auto image = fs_->KillImage();
+      db_.reset();
+      fs_ = std::move(image);
+      Reopen();
+    } else {
+      Check();
+    }
+  }
+
+  void Check() {
+    const int64_t oldest = clock_.NowMs() - options_.retention_ms;
+    int64_t from = oldest - kDay;
+    int64_t to = clock_.NowMs() + kDay;
+    if (random_() % 2) {
+      from = oldest + static_cast<int64_t>(random_() % options_.retention_ms);
+      to = from + static_cast<int64_t>(random_() % (60 * kMinute));
+    }
+    SourceContent expected;
+    for (const auto& [series, samples] : model_) {
+      for (auto it = samples.lower_bound(std::max(from, oldest));
+           it != samples.end() && it->first <= to; ++it) {
+        expected[series][it->first] = it->second;
+      }
+    }
+    const SourceContent found = ReadContent(db_->source(), from, to);
+    ASSERT_EQ(found.size(), expected.size());
+    for (const auto& [series, samples] : expected) {
+      const auto it = found.find(series);
+      ASSERT_NE(it, found.end()) << series;
+      if (it->second == samples) continue;
+      for (const auto& [t, text] : samples) {
+        const auto at = it->second.find(t);
+        EXPECT_EQ(at == it->second.end() ? "nothing" : at->second, text) << t;
+      }
+      FAIL() << series << ": " << it->second.size() << " samples instead of "
+             << samples.size();
+    }
+  }
+
+  const DbStats Stats() const { return db_->Stats(); }
+
+ private:
+  void Reopen() {
+    options_.fs = fs_.get();
+    auto db = Db::Open(options_);
+    ASSERT_TRUE(db.ok()) << db.status();
+    db_ = std::move(*db);
+    EXPECT_EQ(db_->Stats().wal_corruptions, 0);
+  }
+
+  Labels RandomSeries() {
+    // Series come and go, so that idle ones are collected.
+    const auto generation = (clock_.NowMs() - kStart) / (3 * 60 * kMinute);
+    return Labels{{"__name__", random_() % 2 ? "m" : "n"},
+                  {"i", std::to_string(random_() % 4)},
+                  {"generation", std::to_string(generation / 2)}};
+  }
+
+  int64_t RandomTime() {
+    const int64_t now = clock_.NowMs();
+    switch (random_() % 8) {
+      case 0:
+        return now - static_cast<int64_t>(random_() % (90 * kMinute));
+      case 1:
+        return now - static_cast<int64_t>(random_() % (8 * 60 * kMinute));
+      default:
+        return now - static_cast<int64_t>(random_() % 20'000);
+    }
+  }
+
+  void Append() {
+    auto appender = db_->BeginAppend();
+    WriteBatch& batch = appender->batch();
+    const bool starts = random_() % 4 == 0;
+    struct Wanted {
+      std::string series;
+      int64_t t;
+      std::string text;
+    };
+    std::vector<Wanted> floats;
+    std::vector<Wanted> histograms;
+    for (uint64_t n = 1 + random_() % 60; n > 0; --n) {
+      const Labels labels = RandomSeries();
+      const auto ref = appender->Resolve(labels);
+      ASSERT_TRUE(ref.ok()) << ref.status();
+      ASSERT_EQ(appender->LabelsOf(*ref), labels);
+      const int64_t t = RandomTime();
+      const double v = static_cast<double>(random_() % 50) / 4;
+      const int64_t start = starts && random_() % 2 ? t - 1000 : 0;
+      if (random_() % 10 == 0) {
+        FloatHistogram h;
+        h.sum = v;
+        h.count = 1;
+        h.positive_spans = {{1, 1}};
+        h.positive_buckets = {1};
+        histograms.push_back({labels.ToString(), t, PrintHistogram(h, start)});
+        batch.histograms.push_back(
+            {*ref, t, start, std::make_shared<const Histogram>(h)});
+      } else {
+        floats.push_back({labels.ToString(), t, PrintFloat(v, start)});
+        batch.Add(*ref, t, v);
+        if (starts) batch.start_timestamps.push_back(start);
+      }
+    }
+    const auto result = appender->Commit();
+    ASSERT_TRUE(result.ok()) << result.status();
+    const int64_t oldest = clock_.NowMs() - options_.retention_ms;
+    // Floats of a batch are applied before its histograms; the first wins.
+    for (const auto* list : {&floats, &histograms}) {
+      for (const Wanted& w : *list) {
+        if (w.t >= oldest) model_[w.series].try_emplace(w.t, w.text);
+      }
+    }
+  }
+
+  std::mt19937_64 random_;
+  ManualClock clock_{kStart};
+  DbOptions options_;
+  std::unique_ptr<MemoryFileSystem> fs_ = std::make_unique<MemoryFileSystem>();
+  std::unique_ptr<Db> db_;
+  SourceContent model_;
+};
+
+TEST(DbModel, EqualsAMap) {
+  const uint64_t seed = TestSeed();
+  int64_t seals = 0;
+  for (uint64_t round = 0; round < 4; ++round) {
+    SCOPED_TRACE(round);
+    Model model(seed + round, int64_t{45} * kDay);
+    for (int i = 0; i < 250; ++i) {
+      model.Step();
+      if (HasFatalFailure()) return;
+    }
+    model.Check();
+    seals += model.Stats().seals;
+  }
+  EXPECT_GT(seals, 0);
+}
+
+TEST(DbModel, EqualsAMapThatForgets) {
+  const uint64_t seed = TestSeed();
+  for (uint64_t round = 0; round < 3; ++round) {
+    SCOPED_TRACE(round);
+    Model model(seed + round, 6 * 60 * kMinute);
+    for (int i = 0; i < 250; ++i) {
+      model.Step();
+      if (HasFatalFailure()) return;
+    }
+    model.Check();
+  }
+}
+
+}  // namespace
+}  // namespace varve
