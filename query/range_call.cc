@@ -56,6 +56,8 @@ class RangeCallOperator final : public Operator {
     if (function_.series != nullptr && samples_.histograms.empty() &&
         samples_.starts.empty() && range_.extension == Extension::kNone) {
       function_.series(call, plan_, samples_, row);
+      // A kernel that was told to stop has left the row unfinished.
+      VARVE_RETURN_IF_ERROR(context_.query.Check());
     } else {
       VARVE_RETURN_IF_ERROR(EachWindow(call, row));
     }
@@ -86,12 +88,18 @@ class RangeCallOperator final : public Operator {
     Window window;
     window.metric = (*input_series_)[samples_.series].labels.metric_name();
     const std::span<const int64_t> starts(samples_.starts);
+    size_t unchecked = 0;
     for (size_t step = 0; step < steps(); ++step) {
       const uint32_t begin = plan_.begin[step];
       const size_t count = plan_.count(step);
       const uint32_t h_begin = histogram_plan_.begin[step];
       const size_t h_count = histogram_plan_.count(step);
       if (count + h_count == 0) continue;
+      unchecked += count + h_count;
+      if (unchecked > kSamplesPerCheck) {
+        unchecked = 0;
+        VARVE_RETURN_IF_ERROR(context_.query.Check());
+      }
       window.times = std::span(samples_.times).subspan(begin, count);
       window.values = std::span(samples_.values).subspan(begin, count);
       window.starts = starts.empty() ? starts : starts.subspan(begin, count);

@@ -50,6 +50,11 @@ using WindowKernel = absl::Status (*)(const RangeCall& call,
                                       const Window& window, size_t step,
                                       Row* out);
 
+/// A kernel whose work grows with the windows' samples looks at the query's
+/// context after so many of them, some milliseconds' worth, and stops early
+/// when the query has to end.
+inline constexpr size_t kSamplesPerCheck = 200'000;
+
 /// Computes all steps of a series that has floats only and no start times;
 /// exactly what the window kernel would give, only faster. `plan` belongs to
 /// series.times, with extrapolation if the function asks for it.

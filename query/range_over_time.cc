@@ -101,11 +101,17 @@ absl::Status OfFloats(const RangeCall& call, const Window& w, size_t step,
 
 /// The same over all windows of a series of floats.
 template <FloatKernel kKernel>
-void OfFloatSeries(const RangeCall&, const WindowPlan& plan,
+void OfFloatSeries(const RangeCall& call, const WindowPlan& plan,
                    const RangeSeries& series, Row* out) {
   const std::span<const double> values = series.values;
+  size_t unchecked = 0;
   for (size_t step = 0; step < plan.begin.size(); ++step) {
     if (plan.count(step) == 0) continue;
+    unchecked += plan.count(step);
+    if (unchecked > kSamplesPerCheck) {
+      unchecked = 0;
+      if (!call.context.query.Check().ok()) return;  // the caller sees it too
+    }
     out->values[step] =
         kKernel(values.subspan(plan.begin[step], plan.count(step)));
   }
