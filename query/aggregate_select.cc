@@ -134,7 +134,13 @@ class SelectionOperator final : public Operator {
   }
 
   absl::StatusOr<bool> Next(Row* row) override {
-    if (nothing_) return false;
+    if (nothing_) {
+      // Read all the same: an error in there is the answer.
+      for (;;) {
+        VARVE_ASSIGN_OR_RETURN(const bool more, input_->Next(row));
+        if (!more) return false;
+      }
+    }
     if (!folded_) {
       VARVE_RETURN_IF_ERROR(Fold(row));
       folded_ = true;

@@ -211,7 +211,9 @@ class HistogramOperator : public Operator {
     if (group.empty()) return;
     std::stable_sort(group.buckets.begin(), group.buckets.end(),
                      [](const Group::Bucket& a, const Group::Bucket& b) {
-                       return a.upper < b.upper;
+                       // A bound of NaN comes last.
+                       return a.upper < b.upper ||
+                              (std::isnan(b.upper) && !std::isnan(a.upper));
                      });
     for (size_t i = 0; i < outputs_.size(); ++i) {
       Row row;

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <functional>
 
@@ -26,10 +25,12 @@ std::string_view TakeChunk(std::string_view* text) {
   return chunk;
 }
 
-bool ParseChunk(std::string_view chunk, int64_t* value) {
-  const char* end = chunk.data() + chunk.size();
-  const auto result = std::from_chars(chunk.data(), end, *value);
-  return result.ec == std::errc() && result.ptr == end;
+/// Compares digits as a number of any length.
+int CompareDigits(std::string_view a, std::string_view b) {
+  a.remove_prefix(std::min(a.find_first_not_of('0'), a.size()));
+  b.remove_prefix(std::min(b.find_first_not_of('0'), b.size()));
+  if (a.size() != b.size()) return a.size() < b.size() ? -1 : 1;
+  return a.compare(b);
 }
 
 /// Natural order: runs of digits are compared as numbers.
@@ -37,13 +38,9 @@ int CompareNatural(std::string_view a, std::string_view b) {
   while (!a.empty() && !b.empty()) {
     const std::string_view x = TakeChunk(&a);
     const std::string_view y = TakeChunk(&b);
-    int64_t m = 0;
-    int64_t n = 0;
-    if (ParseChunk(x, &m) && ParseChunk(y, &n)) {
-      if (m != n) return m < n ? -1 : 1;
-    } else if (x != y) {
-      return x < y ? -1 : 1;
-    }
+    const bool digits = IsDigit(x[0]) && IsDigit(y[0]);
+    const int order = digits ? CompareDigits(x, y) : x.compare(y);
+    if (order != 0) return order;
   }
   return static_cast<int>(!a.empty()) - static_cast<int>(!b.empty());
 }
