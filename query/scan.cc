@@ -56,7 +56,10 @@ class Scan final : public Operator {
       if (!more) break;
       VARVE_RETURN_IF_ERROR(
           context_.query.ChargeSamples(static_cast<int64_t>(columns_.size())));
-      const bool floats = columns_.kind == SampleColumns::Kind::kFloat;
+      if (columns_.kind == SampleColumns::Kind::kFloat) {
+        step = FillFloats(step, &last, row);
+        continue;
+      }
       for (size_t i = 0; i < columns_.size(); ++i) {
         const int64_t t = columns_.timestamps[i];
         for (; step < grid_.count && ReferenceMs(step) < t; ++step) {
@@ -64,17 +67,42 @@ class Scan final : public Operator {
         }
         last.known = true;
         last.timestamp_ms = t;
-        last.value = floats ? columns_.values[i] : 0;
-        if (!floats) {
-          last.before = std::move(last.histogram);
-          last.histogram = columns_.histograms[i];
-        } else if (last.histogram != nullptr) {
-          last.histogram = nullptr;
-        }
+        last.before = std::move(last.histogram);
+        last.histogram = columns_.histograms[i];
       }
     }
     for (; step < grid_.count; ++step) Emit(step, last, row);
     return absl::OkStatus();
+  }
+
+  /// The steps that end inside a batch of floats; gives the next step.
+  int64_t FillFloats(int64_t step, Last* last, Row* row) {
+    const std::vector<int64_t>& times = columns_.timestamps;
+    size_t i = 0;
+    for (; step < grid_.count; ++step) {
+      const int64_t reference = ReferenceMs(step);
+      while (i < times.size() && times[i] <= reference) ++i;
+      if (i == times.size()) break;
+      if (i == 0) {
+        Emit(step, *last, row);
+        continue;
+      }
+      const double v = columns_.values[i - 1];
+      if (times[i - 1] <= reference - context_.lookback_ms || IsStaleNan(v)) {
+        continue;
+      }
+      ++context_.samples_total;
+      row->values[static_cast<size_t>(step)] =
+          value_ == ScanValue::kTimestamp
+              ? static_cast<double>(times[i - 1]) / 1000
+              : v;
+    }
+    last->known = true;
+    last->timestamp_ms = times.back();
+    last->value = columns_.values.back();
+    last->histogram = nullptr;
+    last->before = nullptr;
+    return step;
   }
 
   int64_t ReferenceMs(int64_t step) const {
