@@ -33,7 +33,11 @@ std::string_view Separator(std::string_view before, std::string_view first) {
 /// 1, 0 where the label is absent) and who has which.
 void PutCatalogueColumn(std::string* out, uint32_t name,
                         std::span<const uint32_t> values) {
-  std::vector<uint32_t> distinct(values.begin(), values.end());
+  std::vector<uint32_t> distinct;
+  // Neighbours often have the same value, so most are left out before sorting.
+  for (const uint32_t v : values) {
+    if (distinct.empty() || distinct.back() != v) distinct.push_back(v);
+  }
   std::sort(distinct.begin(), distinct.end());
   distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
   std::string column;
@@ -146,6 +150,7 @@ void IndexWriter::SortPairs() {
       names_.push_back({pair.name, ordinal, 0});
     }
     ++names_.back().count;
+    pair_names_.push_back(static_cast<uint32_t>(names_.size() - 1));
     sorted.push_back(pair);
   }
   pairs_ = std::move(sorted);
@@ -237,34 +242,32 @@ std::string IndexWriter::NamesRow() const {
 
 std::string IndexWriter::CatalogueRow(uint32_t first, uint32_t count) {
   // The values of every name that occurs, series by series.
-  absl::flat_hash_map<uint32_t, std::vector<uint32_t>> columns;
+  std::vector<uint32_t> used;
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t id = first + i;
     for (uint64_t at = id == 0 ? 0 : ends_[id - 1]; at < ends_[id]; ++at) {
       const uint32_t ordinal = series_[at];
-      const auto name = static_cast<uint32_t>(
-          std::upper_bound(
-              names_.begin(), names_.end(), ordinal,
-              [](uint32_t o, const Name& n) { return o < n.first; }) -
-          names_.begin() - 1);
-      std::vector<uint32_t>& column = columns[name];
-      column.resize(count);
+      std::vector<uint32_t>& column = columns_[pair_names_[ordinal]];
+      if (column.empty()) {
+        column.resize(count);
+        used.push_back(pair_names_[ordinal]);
+      }
       column[i] = ordinal + 1;
     }
   }
-  std::vector<uint32_t> order;
-  for (const auto& [name, column] : columns) order.push_back(name);
-  std::sort(order.begin(), order.end());
+  std::sort(used.begin(), used.end());
   std::string row;
   PutVarint(&row, count);
-  PutVarint(&row, order.size());
-  for (const uint32_t name : order) {
-    PutCatalogueColumn(&row, name, columns[name]);
+  PutVarint(&row, used.size());
+  for (const uint32_t name : used) {
+    PutCatalogueColumn(&row, name, columns_[name]);
+    columns_[name].clear();
   }
   return row;
 }
 
 void IndexWriter::AddCatalogueRows(Rows* rows) {
+  columns_.resize(names_.size());
   for (uint32_t first = 0; first < series(); first += kCatalogueSeries) {
     const uint32_t count = std::min(kCatalogueSeries, series() - first);
     rows->emplace_back(

@@ -82,6 +82,9 @@ class IndexWriter {
   std::vector<uint32_t> series_;  // pairs of all series, one after the other
   std::vector<uint64_t> ends_;    // per series, where its pairs end
   std::vector<Name> names_;       // sorted
+  std::vector<uint32_t> pair_names_;  // per sorted pair: its name's place
+  /// Scratch of CatalogueRow, per name; empty between rows.
+  std::vector<std::vector<uint32_t>> columns_;
   std::vector<uint64_t> posting_ends_;  // per pair
   std::vector<uint32_t> postings_;
 };
