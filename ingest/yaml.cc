@@ -272,6 +272,33 @@ absl::StatusOr<YamlPtr> ParseYaml(std::string_view text,
 
 namespace {
 
+// Also in other bases, and in YAML 1.1's base 60 ("12:30"). Quoting too much
+// does no harm.
+bool LooksLikeANumber(std::string_view text) {
+  if (text.starts_with('+') || text.starts_with('-')) text.remove_prefix(1);
+  if (text.empty() || std::string_view("0123456789.").find(text.front()) ==
+                          std::string_view::npos) {
+    return false;
+  }
+  if (text.starts_with("0x") || text.starts_with("0b") ||
+      text.starts_with("0o")) {
+    return text.find_first_not_of("0123456789abcdef_", 2) ==
+           std::string_view::npos;
+  }
+  const size_t colon = text.find(':');
+  if (colon != std::string_view::npos) {
+    return text.substr(0, colon).find('.') == std::string_view::npos &&
+           text.find_first_not_of("0123456789_:.") == std::string_view::npos;
+  }
+  return text.find_first_not_of("0123456789_.e+-") == std::string_view::npos &&
+         std::count(text.begin(), text.end(), '.') <= 1;
+}
+
+bool LooksLikeADate(std::string_view text) {
+  return text.size() >= 8 && text[0] >= '0' && text[0] <= '9' &&
+         text.find('-') == 4;
+}
+
 bool LooksLikeANonString(std::string_view text) {
   static constexpr std::array<std::string_view, 12> kWords = {
       "true", "false", "yes",  "no", "on",   "off",
@@ -283,12 +310,7 @@ bool LooksLikeANonString(std::string_view text) {
   if (std::find(kWords.begin(), kWords.end(), lower) != kWords.end()) {
     return true;
   }
-  // Numbers, dates and the like: quoting too much does no harm.
-  return text.find_first_not_of("0123456789+-._:eExXabcdfABCDF") ==
-             std::string_view::npos &&
-         text.find_first_of("0123456789") != std::string_view::npos &&
-         std::string_view("0123456789+-.").find(text.front()) !=
-             std::string_view::npos;
+  return LooksLikeANumber(lower) || LooksLikeADate(lower);
 }
 
 }  // namespace

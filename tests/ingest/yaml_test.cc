@@ -35,6 +35,17 @@ TEST(Yaml, QuotedTextReadsBack) {
   }
 }
 
+TEST(Yaml, QuotesWhatIsNoStringAndLittleElse) {
+  for (const char* text : {"127.0.0.1:9090", "localhost:9090", "1.2.3.4", "a-b",
+                           "$1", "/metrics", "15s", "(.*)"}) {
+    EXPECT_EQ(YamlQuote(text), text);
+  }
+  for (const char* text : {"1", "-1.5", "1e3", "0x1f", "12:30", "2001-01-01",
+                           "yes", "Null", ".5", "1_000"}) {
+    EXPECT_EQ(YamlQuote(text), "\"" + std::string(text) + "\"");
+  }
+}
+
 TEST(Yaml, MergeWorkIsBounded) {
   std::string text = "a: &a {";
   for (int i = 0; i < 1000; ++i) text += "k" + std::to_string(i) + ": 1, ";
