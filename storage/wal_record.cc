@@ -109,8 +109,9 @@ void DecodeFloats(Decoder* in, bool with_start, WriteBatch* batch) {
                                        : kNoStartTimestamp);
     }
     const std::string_view bytes = in->Bytes(size);
+    if (!in->ok()) return;
     uint64_t high = 0;
-    std::memcpy(&high, bytes.data(), bytes.size());
+    if (size > 0) std::memcpy(&high, bytes.data(), size);
     const uint64_t bits = size == 0 ? 0 : high << (64 - 8 * size);
     batch->refs.push_back(static_cast<SeriesRef>(ref));
     batch->timestamps.push_back(time);

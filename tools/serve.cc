@@ -232,6 +232,8 @@ int Serve(ServeFlags& flags) {
   const sigset_t set = HandledSignals();
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);  // threads inherit it
   ::signal(SIGPIPE, SIG_IGN);
+  // A file-size limit is then an error of that write, like a full disk.
+  ::signal(SIGXFSZ, SIG_IGN);
   const Logger logger =
       MakeStderrLogger(flags.Text("log.level"), flags.Text("log.format"));
   flags.SetDefault("web.listen-address", flags.Text("config.file").empty()
