@@ -72,14 +72,21 @@ class AnswerWriter {
     if (listed()) {
       out->push_back('[');
     } else if (result_.type == ValueType::kScalar) {
-      Point(result_.scalar, out);
+      std::string digits;
+      AppendScalarValue(&digits, result_.scalar.value);
+      Single(result_.scalar.timestamp_ms, digits, out);
     } else {
-      out->push_back('[');
-      AppendSampleTime(out, result_.string_ms);
-      out->push_back(',');
-      AppendJsonString(out, result_.string);
-      out->push_back(']');
+      Single(result_.string_ms, result_.string, out);
     }
+  }
+
+  // Prometheus writes the time of scalars and strings as any JSON number.
+  static void Single(int64_t ms, std::string_view text, std::string* out) {
+    out->push_back('[');
+    AppendJsonNumber(out, static_cast<double>(ms) / 1000);
+    out->push_back(',');
+    AppendJsonString(out, text);
+    out->push_back(']');
   }
 
   void End(std::string* out) const {

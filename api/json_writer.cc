@@ -133,7 +133,7 @@ bool TryAppendInteger(std::string* out, double v) {
   return true;
 }
 
-// Integers from 2^53 to 1e21: the shortest digits, then zeros, where to_chars
+// Integers of 2^53 and above: the shortest digits, then zeros, where to_chars
 // in fixed form would print the exact value.
 void AppendLargeInteger(std::string* out, double v) {
   char buffer[40];
@@ -370,6 +370,21 @@ void AppendSampleValue(std::string* out, double value) {
     out->append(value > 0 ? "+Inf" : "-Inf");
   } else {
     AppendShortest(out, value);
+  }
+}
+
+void AppendScalarValue(std::string* out, double value) {
+  const double a = std::fabs(value);
+  if (a >= 1e21 && std::isfinite(value)) {
+    AppendLargeInteger(out, value);
+  } else if (a != 0 && a < 1e-6) {
+    char buffer[400];  // 1e-324 with 17 digits
+    const auto end = std::to_chars(buffer, buffer + sizeof(buffer), value,
+                                   std::chars_format::fixed)
+                         .ptr;
+    out->append(buffer, static_cast<size_t>(end - buffer));
+  } else {
+    AppendSampleValue(out, value);
   }
 }
 

@@ -24,6 +24,8 @@ void AppendJsonLabels(std::string* out, const Labels& labels);
 /// same float64, fixed for 1e-6 <= |v| < 1e21, else with an exponent of at
 /// least two digits; `+Inf`, `-Inf`, `NaN`, `-0`.
 void AppendSampleValue(std::string* out, double value);
+/// A scalar's digits: as above, but never with an exponent.
+void AppendScalarValue(std::string* out, double value);
 /// Milliseconds as seconds: `12`, `12.500`, `-0.001`.
 void AppendSampleTime(std::string* out, int64_t timestamp_ms);
 /// A JSON number as Go's encoding/json gives a float64. REQUIRES: finite.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -28,6 +29,14 @@ sigset_t HandledSignals() {
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGHUP);
   return set;
+}
+
+// As many files and connections as the system lets us have.
+void RaiseFileLimit() {
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 // The next signal, or 0 when none came for `ms`.
@@ -234,6 +243,7 @@ int Serve(ServeFlags& flags) {
   ::signal(SIGPIPE, SIG_IGN);
   // A file-size limit is then an error of that write, like a full disk.
   ::signal(SIGXFSZ, SIG_IGN);
+  RaiseFileLimit();
   const Logger logger =
       MakeStderrLogger(flags.Text("log.level"), flags.Text("log.format"));
   flags.SetDefault("web.listen-address", flags.Text("config.file").empty()

@@ -78,6 +78,9 @@ TEST_F(HttpRoutesTest, InstantQueries) {
   EXPECT_EQ(Get("/api/v1/query?query=%22a%3C%22&time=1"),
             R"(200 {"status":"success","data":{"resultType":"string",)"
             R"("result":[1,"a\u003c"]}})");
+  EXPECT_EQ(Get("/api/v1/query?query=1e21&time=10.5"),
+            R"(200 {"status":"success","data":{"resultType":"scalar",)"
+            R"("result":[10.5,"1000000000000000000000"]}})");
   EXPECT_EQ(Get("/api/v1/query?query=up&time=60.5"),
             R"(200 {"status":"success","data":{"resultType":"vector",)"
             R"("result":[{"metric":{"__name__":"up","job":"a"},)"

@@ -73,6 +73,22 @@ TEST(SampleValue, DigitsOfPrometheus) {
   EXPECT_EQ(Value(StaleNan()), "NaN");
 }
 
+TEST(ScalarValue, NeverHasAnExponent) {
+  const auto scalar = [](double v) {
+    std::string out;
+    AppendScalarValue(&out, v);
+    return out;
+  };
+  EXPECT_EQ(scalar(1e21), "1000000000000000000000");
+  EXPECT_EQ(scalar(-1.5e22), "-15000000000000000000000");
+  EXPECT_EQ(scalar(1e-7), "0.0000001");
+  EXPECT_EQ(scalar(-0.0), "-0");
+  EXPECT_EQ(scalar(0.1), "0.1");
+  EXPECT_EQ(scalar(kInf), "+Inf");
+  EXPECT_EQ(scalar(std::nan("")), "NaN");
+  EXPECT_EQ(scalar(5e-324).size(), 326u);
+}
+
 // The slow obvious twin: the shortest scientific digits, laid out by hand.
 std::string SlowValue(double v) {
   char buffer[40];
