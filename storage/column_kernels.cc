@@ -108,6 +108,34 @@ size_t Decimals(const double* v, size_t n, double power, double limit,
   return n;
 }
 
+void CountLengths(const uint64_t* words, size_t n, uint64_t base,
+                  LengthCounts* out) {
+  // One array, so that the loop has no branch.
+  std::array<uint8_t, 2 * 72> counts{};
+  uint64_t all_above = 0;
+  uint64_t any_below = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const uint64_t code = ZigZag(static_cast<int64_t>(words[i] - base));
+    const uint64_t is_below = code & 1;
+    any_below |= is_below;
+    all_above |= code & (is_below - 1);
+    ++counts[static_cast<size_t>(std::bit_width(code)) + 72 * is_below];
+  }
+  std::memcpy(out->above, counts.data(), sizeof(out->above));
+  std::memcpy(out->below, counts.data() + 72, sizeof(out->below));
+  out->any_below = any_below != 0;
+  out->longest_above = static_cast<uint8_t>(std::bit_width(all_above));
+}
+
+int64_t Least(const uint64_t* words, size_t n) {
+  auto least = static_cast<int64_t>(words[0]);
+  for (size_t i = 1; i < n; ++i) {
+    const auto v = static_cast<int64_t>(words[i]);
+    least = v < least ? v : least;
+  }
+  return least;
+}
+
 struct Supported {
   Supported() {
     list[size++] = &internal::kPortableColumnKernels;
@@ -120,6 +148,7 @@ struct Supported {
         __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512cd") &&
         __builtin_cpu_supports("avx512vbmi")) {
       list[size++] = &internal::kAvx512ColumnKernels;
     }
@@ -138,7 +167,8 @@ const Supported& TheSupported() {
 
 namespace internal {
 const ColumnKernels kPortableColumnKernels = {
-    "portable", Unpack, Sum, Sum2, AddLine, Scale, Spread, Divide, Decimals};
+    "portable", Unpack, Sum,      Sum2,         AddLine, Scale,
+    Spread,     Divide, Decimals, CountLengths, Least};
 }  // namespace internal
 
 std::span<const ColumnKernels* const> SupportedColumnKernels() {

@@ -14,6 +14,15 @@ namespace varve {
 // char pointer: first integers, then the doubles they become. All arithmetic
 // wraps. No loop touches memory outside of what its comment names.
 
+/// How many words of a block have an offset from a base whose zigzag code has
+/// so many bits: words at or above the base, and those below.
+struct LengthCounts {
+  uint8_t above[65];
+  uint8_t below[65];  ///< not set if `any_below` is false
+  bool any_below;
+  uint8_t longest_above;  ///< above[] is set up to here
+};
+
 struct ColumnKernels {
   const char* name;
 
@@ -42,6 +51,11 @@ struct ColumnKernels {
   /// how many. May write all of out[0..n).
   size_t (*decimals)(const double* v, size_t n, double power, double limit,
                      int64_t* out);
+  /// For planning: lengths of at most 128 words' offsets.
+  void (*count_lengths)(const uint64_t* words, size_t n, uint64_t base,
+                        LengthCounts* out);
+  /// For planning: the smallest of at least one word.
+  int64_t (*least)(const uint64_t* words, size_t n);
 };
 
 /// Those that this CPU can run, the portable ones first, the best last.

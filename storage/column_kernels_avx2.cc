@@ -167,11 +167,20 @@ size_t Decimals(const double* v, size_t n, double power, double limit,
   return Portable().decimals(v, n, power, limit, out);
 }
 
+void CountLengths(const uint64_t* words, size_t n, uint64_t base,
+                  LengthCounts* out) {
+  Portable().count_lengths(words, n, base, out);
+}
+int64_t Least(const uint64_t* words, size_t n) {
+  return Portable().least(words, n);
+}
+
 }  // namespace
 
 namespace internal {
 const ColumnKernels kAvx2ColumnKernels = {
-    "avx2", Unpack, Sum, Sum2, AddLine, Scale, Spread, Divide, Decimals};
+    "avx2", Unpack, Sum,      Sum2,         AddLine, Scale,
+    Spread, Divide, Decimals, CountLengths, Least};
 }  // namespace internal
 
 }  // namespace varve

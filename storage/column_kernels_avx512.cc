@@ -10,9 +10,9 @@
 // every read or write beyond the end. The functions carry the target
 // themselves, so that no inline function of a header is compiled for a CPU
 // that may not be there.
-#define VARVE_AVX512 \
-  __attribute__((    \
-      target("avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,bmi2,popcnt")))
+#define VARVE_AVX512     \
+  __attribute__((target( \
+      "avx512f,avx512dq,avx512bw,avx512vl,avx512cd,avx512vbmi,bmi2,popcnt")))
 
 namespace varve {
 namespace {
@@ -247,11 +247,74 @@ VARVE_AVX512 size_t Decimals(const double* v, size_t n, double power,
   return n;
 }
 
+/// The bytes of `n` more lengths; those of no word stay as they are.
+VARVE_AVX512 inline void StoreLengths(const uint64_t* words, size_t n,
+                                      __m512i base, uint8_t* lengths) {
+  const __mmask8 lanes = Lanes(n);
+  const __m512i offset =
+      _mm512_sub_epi64(_mm512_maskz_loadu_epi64(lanes, words), base);
+  const __m512i code = _mm512_xor_si512(_mm512_slli_epi64(offset, 1),
+                                        _mm512_srai_epi64(offset, 63));
+  const __m512i bits = _mm512_sub_epi64(Set(64), _mm512_lzcnt_epi64(code));
+  const __m512i below =
+      _mm512_and_si512(_mm512_srai_epi64(offset, 63), Set(0x80));
+  _mm512_mask_cvtepi64_storeu_epi8(lengths, lanes,
+                                   _mm512_or_si512(bits, below));
+}
+
+VARVE_AVX512 inline uint8_t CountEqual(__m512i a, __m512i b, unsigned value) {
+  const __m512i v = _mm512_set1_epi8(static_cast<char>(value));
+  return static_cast<uint8_t>(
+      __builtin_popcountll(_mm512_cmpeq_epi8_mask(a, v)) +
+      __builtin_popcountll(_mm512_cmpeq_epi8_mask(b, v)));
+}
+
+/// Lengths as bytes in two registers, and a comparison for each that occurs.
+VARVE_AVX512 void CountLengths(const uint64_t* words, size_t n, uint64_t base,
+                               LengthCounts* out) {
+  constexpr char kNone = 0x7f;
+  alignas(64) std::array<uint8_t, 128> lengths;
+  _mm512_store_si512(lengths.data(), _mm512_set1_epi8(kNone));
+  _mm512_store_si512(lengths.data() + 64, _mm512_set1_epi8(kNone));
+  const __m512i bases = Set(base);
+  for (size_t i = 0; i < n; i += 8) {
+    StoreLengths(words + i, n - i, bases, lengths.data() + i);
+  }
+  const __m512i a = _mm512_load_si512(lengths.data());
+  const __m512i b = _mm512_load_si512(lengths.data() + 64);
+  out->any_below = (_mm512_movepi8_mask(a) | _mm512_movepi8_mask(b)) != 0;
+  size_t left = n;
+  unsigned bits = 0;
+  for (; bits <= 64 && left > 0; ++bits) {
+    out->above[bits] = CountEqual(a, b, bits);
+    left -= out->above[bits];
+    if (!out->any_below) continue;
+    out->below[bits] = CountEqual(a, b, bits | 0x80);
+    left -= out->below[bits];
+  }
+  unsigned longest = bits - 1;
+  if (out->any_below) {
+    for (; bits <= 64; ++bits) out->below[bits] = 0;
+    while (longest > 0 && out->above[longest] == 0) --longest;
+  }
+  out->longest_above = static_cast<uint8_t>(longest);
+}
+
+VARVE_AVX512 int64_t Least(const uint64_t* words, size_t n) {
+  __m512i least = Set(words[0]);
+  for (size_t i = 0; i < n; i += 8) {
+    const __m512i v = _mm512_mask_loadu_epi64(least, Lanes(n - i), words + i);
+    least = _mm512_min_epi64(least, v);
+  }
+  return _mm512_reduce_min_epi64(least);
+}
+
 }  // namespace
 
 namespace internal {
 const ColumnKernels kAvx512ColumnKernels = {
-    "avx512", Unpack, Sum, Sum2, AddLine, Scale, Spread, Divide, Decimals};
+    "avx512", Unpack, Sum,      Sum2,         AddLine, Scale,
+    Spread,   Divide, Decimals, CountLengths, Least};
 }  // namespace internal
 
 }  // namespace varve

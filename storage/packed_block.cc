@@ -7,6 +7,7 @@
 
 #include "storage/adaptive_ints.h"
 #include "storage/coding.h"
+#include "storage/column_kernels.h"
 
 namespace varve {
 namespace {
@@ -20,30 +21,6 @@ constexpr uint32_t VarintBytes(unsigned bits) {
   return bits == 0 ? 1 : (bits + 6) / 7;
 }
 
-/// How many offsets have which zigzag length, at or above the base and below.
-struct LengthCounts {
-  std::array<uint8_t, 65> above{};
-  std::array<uint8_t, 65> below{};
-  unsigned longest = 0;  // of those above
-};
-
-LengthCounts CountLengths(std::span<const uint64_t> words, uint64_t base) {
-  // One array, so that the loop has no branch.
-  std::array<uint8_t, 2 * 72> counts{};
-  uint64_t all_above = 0;
-  for (const uint64_t word : words) {
-    const uint64_t code = ZigZagWord(word - base);
-    const uint64_t is_below = code & 1;
-    all_above |= code & (is_below - 1);
-    ++counts[BitLength(code) + 72 * is_below];
-  }
-  LengthCounts out;
-  std::memcpy(out.above.data(), counts.data(), out.above.size());
-  std::memcpy(out.below.data(), counts.data() + 72, out.below.size());
-  out.longest = BitLength(all_above);
-  return out;
-}
-
 /// The smallest word, and nine of them in order.
 struct Probe {
   int64_t least = 0;
@@ -52,10 +29,7 @@ struct Probe {
 
 Probe MakeProbe(std::span<const uint64_t> words) {
   Probe p;
-  p.least = static_cast<int64_t>(words[0]);
-  for (const uint64_t word : words) {
-    p.least = std::min(p.least, static_cast<int64_t>(word));
-  }
+  p.least = BestColumnKernels().least(words.data(), words.size());
   for (size_t k = 0; k < p.sample.size(); ++k) {
     const auto v = static_cast<int64_t>(words[k * (words.size() - 1) / 8]);
     size_t at = k;
@@ -78,17 +52,18 @@ size_t ZigZagBytes(uint64_t word) {
 }
 
 BlockPlan PlanBlockWithBase(std::span<const uint64_t> words, uint64_t base) {
-  const LengthCounts counts = CountLengths(words, base);
+  LengthCounts counts;
+  BestColumnKernels().count_lengths(words.data(), words.size(), base, &counts);
   uint32_t exceptions = 0;
   uint32_t exception_bytes = 0;
-  for (unsigned bits = 1; bits <= 64; ++bits) {
+  for (unsigned bits = 1; bits <= 64 && counts.any_below; ++bits) {
     exceptions += counts.below[bits];
     exception_bytes += counts.below[bits] * (1 + VarintBytes(bits));
   }
   const auto n = static_cast<uint32_t>(words.size());
   BlockPlan best{base, 8 * n, 64, 0};
   // An offset of w bits has a zigzag code of w + 1 bits.
-  unsigned width = counts.longest == 0 ? 0 : counts.longest - 1;
+  unsigned width = counts.longest_above == 0 ? 0 : counts.longest_above - 1;
   for (;; --width) {
     const uint32_t bytes =
         (n * width + 7) / 8 + exception_bytes + (exceptions > 0 ? 1 : 0);

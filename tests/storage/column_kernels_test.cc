@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <memory>
@@ -35,6 +36,10 @@ class ColumnKernelsTest : public testing::TestWithParam<size_t> {
   /// Runs `f` on a copy of `words` that has nothing around it.
   template <typename F>
   static Words Run(const Words& words, const F& f) {
+    if (words.empty()) {
+      f(std::make_unique<char[]>(0).get());
+      return {};
+    }
     const std::unique_ptr<char[]> x(new char[8 * words.size()]);
     std::memcpy(x.get(), words.data(), 8 * words.size());
     f(x.get());
@@ -174,6 +179,47 @@ TEST_P(ColumnKernelsTest, FindsTheSameDecimals) {
       ASSERT_EQ(out[i], expected[i]);
       ASSERT_EQ(std::bit_cast<uint64_t>(static_cast<double>(out[i]) / power),
                 std::bit_cast<uint64_t>(v[i]));
+    }
+  }
+}
+
+TEST_P(ColumnKernelsTest, CountsLengths) {
+  for (size_t n = 1; n <= 128; ++n) {
+    for (int round = 0; round < 10; ++round) {
+      Words in = RandomWords(n);
+      const unsigned spread = random_() % 65;
+      for (uint64_t& w : in) {
+        w = spread == 0 ? 0 : random_() >> (64 - spread);
+        if (random_() % 20 == 0) w = -w;
+      }
+      const uint64_t base = random_() % 2 == 0 ? in[0] : random_();
+      int above[65] = {}, below[65] = {}, longest = 0;
+      int64_t least = INT64_MAX;
+      bool any_below = false;
+      for (const uint64_t w : in) {
+        least = std::min(least, static_cast<int64_t>(w));
+        const auto offset = static_cast<int64_t>(w - base);
+        const int bits = std::bit_width(ZigZag(offset));
+        any_below |= offset < 0;
+        ++(offset < 0 ? below : above)[bits];
+        if (offset >= 0) longest = std::max(longest, bits);
+      }
+      LengthCounts out;
+      std::memset(&out, 0x55, sizeof(out));
+      const std::unique_ptr<uint64_t[]> words(new uint64_t[n]);
+      std::copy(in.begin(), in.end(), words.get());
+      kernels().count_lengths(words.get(), n, base, &out);
+      EXPECT_EQ(kernels().least(words.get(), n), least);
+      ASSERT_EQ(out.any_below, any_below);
+      ASSERT_EQ(out.longest_above, longest);
+      for (int b = 0; b <= 64; ++b) {
+        if (b <= longest) {
+          ASSERT_EQ(out.above[b], above[b]);
+        }
+        if (any_below) {
+          ASSERT_EQ(out.below[b], below[b]);
+        }
+      }
     }
   }
 }
