@@ -82,7 +82,8 @@ def difference(want, got):
 
 
 def order(answer):
-    return [s["metric"] for s in answer["data"]["result"]]
+    """The values as they are listed; series of equal value may change places."""
+    return [float(s["value"][1]) for s in answer["data"]["result"]]
 
 
 # -- the stage: three processes and some seconds of data -------------------
