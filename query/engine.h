@@ -18,6 +18,9 @@ struct EngineOptions {
   int64_t subquery_step_ms = 60 * 1000;
   /// --enable-feature=promql-delayed-name-removal.
   bool delayed_name_removal = false;
+  /// --enable-feature=use-start-timestamps: start timestamps tell counter
+  /// resets. Prometheus leaves them unused by default.
+  bool use_start_timestamps = false;
   /// Threads that one query may use, the caller's included.
   int threads_max = 1;
 };

@@ -71,11 +71,11 @@ bool IsStartReset(std::span<const int64_t> starts,
                   std::span<const int64_t> times, size_t i) {
   if (starts.empty()) return false;
   const int64_t start = starts[i];
-  if (start == kNoStartTimestamp || start > times[i]) return false;
+  if (start == kNoStartTimestamp || start >= times[i]) return false;
   if (start != times[i - 1]) return start > times[i - 1];
   // It points at the previous sample: a delta series, unless the start of that
-  // one is unknown, too.
-  return starts[i - 1] != kNoStartTimestamp;
+  // one is not known, either.
+  return starts[i - 1] != kNoStartTimestamp && starts[i - 1] < times[i - 1];
 }
 
 void RemarkHistogramKind(const RangeCall& call, const Window& w, bool counter) {

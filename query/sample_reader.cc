@@ -97,6 +97,7 @@ void SampleReader::AddHistograms(RangeSeries* out) {
 }
 
 bool SampleReader::HasStarts() const {
+  if (!context_.options.use_start_timestamps) return false;
   return std::any_of(columns_.start_timestamps.begin(),
                      columns_.start_timestamps.end(),
                      [](int64_t t) { return t != kNoStartTimestamp; });

@@ -173,6 +173,22 @@ TEST_F(EngineTest, TheLookbackCanBeSet) {
       Run("m_total", {899'000, 899'000, 0, 0}, {}, options)->series.size(), 0u);
 }
 
+TEST(EngineStartTest, StartTimestampsTellResetsOnlyWhenAsked) {
+  MapSource source;
+  const Labels labels{{kMetricName, "c_total"}};
+  source.Add(labels, 0, 10, -60'000);
+  source.Add(labels, 60'000, 20, 30'000);  // began anew at 30 s
+  for (const bool use : {false, true}) {
+    EngineOptions options;
+    options.use_start_timestamps = use;
+    QueryContext context;
+    const auto result = Engine(options).Run(
+        context, source, "resets(c_total[5m])", {60'000, 60'000, 0, 0});
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->series.at(0).floats.at(0).value, use ? 1 : 0);
+  }
+}
+
 /// Without delayed name removal names go at once, and what then is equal is
 /// refused where it stands at the same time.
 TEST(EngineNamesTest, AreRemovedAtOnceByDefault) {

@@ -21,6 +21,7 @@ std::string ReadFile(const std::filesystem::path& path) {
 EngineOptions TestOptions() {
   EngineOptions options;
   options.delayed_name_removal = true;
+  options.use_start_timestamps = true;
   options.subquery_step_ms = 60'000;
   return options;
 }
