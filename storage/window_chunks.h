@@ -49,14 +49,14 @@ class WindowChunks {
   int64_t bytes() const { return words_.bytes() + newest_.bytes(); }
 
  private:
-  static constexpr unsigned kPageBits = 15;
+  static constexpr unsigned kPageBits = 12;
   static constexpr size_t kHeaderWords = 3;
 
   const int32_t window_;
   std::atomic<int64_t> chunks_{0};
   std::atomic<int64_t> samples_{0};
   PagedArray<std::atomic<Handle>, 12, (size_t{1} << 16)> newest_;
-  PagedArray<uint64_t, kPageBits, (size_t{1} << 16)> words_;
+  PagedArray<uint64_t, kPageBits, (size_t{1} << 19)> words_;
   /// Word 0 is never used, so that kNull names nothing.
   std::atomic<uint32_t> next_{1};
 };

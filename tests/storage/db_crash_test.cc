@@ -1,0 +1,176 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <random>
+
+#include "storage/db.h"
+#include "storage/mutex.h"
+#include "tests/support/fault_file_system.h"
+#include "tests/support/manual_clock.h"
+#include "tests/support/memory_file_system.h"
+#include "tests/support/seed.h"
+#include "tests/support/source_content.h"
+
+namespace varve {
+namespace {
+
+constexpr int64_t kMinute = 60'000;
+constexpr int64_t kNow = int64_t{470'000} * 60 * kMinute;
+
+DbOptions OptionsOn(FileSystem* fs, Clock* clock) {
+  DbOptions options;
+  options.directory = "/db";
+  options.fs = fs;
+  options.clock = clock;
+  options.background = false;
+  options.wal_fsync = FsyncMode::kAlways;
+  options.window_ms = 10 * kMinute;
+  options.wal_segment_bytes = 2048;
+  return options;
+}
+
+/// Writes on and on, seals now and then, and remembers what was acknowledged.
+class Traffic {
+ public:
+  explicit Traffic(ManualClock* clock) : clock_(clock) {}
+
+  /// One commit; its content counts once the Db has acknowledged it.
+  void Write(Db* db) {
+    clock_->Advance(kMinute);
+    const int64_t t = clock_->NowMs();
+    auto appender = db->BeginAppend();
+    std::vector<std::pair<std::string, int64_t>> samples;
+    const double v = static_cast<double>(++commits_);
+    for (int i = 0; i < 6; ++i) {
+      const Labels labels{{"__name__", "m"},
+                          {"i", std::to_string(i)},
+                          {"era", std::to_string(commits_ / 30)}};
+      const auto ref = appender->Resolve(labels);
+      if (!ref.ok()) return;
+      const int64_t at = i == 5 ? t - 25 * kMinute : t;
+      appender->batch().Add(*ref, at, v);
+      samples.emplace_back(labels.ToString(), at);
+    }
+    if (!appender->Commit().ok()) return;
+    MutexLock lock(&mutex_);
+    for (const auto& [series, at] : samples) {
+      acknowledged_[series][at] = PrintFloat(v);
+    }
+  }
+
+  /// Also called by the file system's hook, on RocksDB's threads.
+  SourceContent acknowledged() const {
+    MutexLock lock(&mutex_);
+    return acknowledged_;
+  }
+  void StartOver() {
+    MutexLock lock(&mutex_);
+    acknowledged_.clear();
+  }
+
+ private:
+  ManualClock* const clock_;
+  int commits_ = 0;
+  mutable Mutex mutex_;
+  SourceContent acknowledged_ ABSL_GUARDED_BY(mutex_);
+};
+
+/// Everything acknowledged is there, bit for bit; more may be.
+void ExpectHolds(FileSystem* fs, ManualClock* clock,
+                 const SourceContent& acknowledged) {
+  auto db = Db::Open(OptionsOn(fs, clock));
+  ASSERT_TRUE(db.ok()) << db.status();
+  EXPECT_EQ((*db)->Stats().wal_corruptions, 0);
+  EXPECT_EQ((*db)->Stats().blocks_damaged, 0);
+  const SourceContent found = ReadContent((*db)->source());
+  for (const auto& [series, samples] : acknowledged) {
+    const auto it = found.find(series);
+    ASSERT_NE(it, found.end()) << series;
+    for (const auto& [t, text] : samples) {
+      const auto at = it->second.find(t);
+      ASSERT_NE(at, it->second.end()) << series << " " << t;
+      ASSERT_EQ(at->second, text) << series << " " << t;
+    }
+  }
+}
+
+TEST(DbCrash, AForgettingDiskLosesNothingAcknowledged) {
+  std::mt19937_64 random(TestSeed());
+  ManualClock clock(kNow);
+  Traffic traffic(&clock);
+  auto disk = std::make_unique<MemoryFileSystem>();
+  for (int life = 0; life < 12; ++life) {
+    SCOPED_TRACE(life);
+    FaultFileSystem fs(disk.get());
+    std::unique_ptr<MemoryFileSystem> image;
+    SourceContent at_crash;
+    // The power fails before some file call in the middle of things.
+    const int64_t crash_at = 1 + static_cast<int64_t>(random() % 400);
+    std::atomic<int64_t> calls{0};
+    const uint64_t image_seed = random();
+    fs.SetHook([&](FaultFileSystem::Op, const std::string&) {
+      if (++calls == crash_at) {
+        // In this order: what is acknowledged in between counts as not.
+        at_crash = traffic.acknowledged();
+        image = disk->CrashImage(image_seed);
+      }
+      return absl::OkStatus();
+    });
+    auto db = Db::Open(OptionsOn(&fs, &clock));
+    ASSERT_TRUE(db.ok()) << db.status();
+    for (int i = 0; i < 60 && calls < crash_at; ++i) {
+      traffic.Write(db->get());
+      const uint64_t dice = random() % 20;
+      if (dice == 0) {
+        ASSERT_TRUE((*db)->Flush().ok());
+      } else if (dice == 1) {
+        ASSERT_TRUE((*db)->Maintain().ok());
+      }
+    }
+    db->reset();  // ends RocksDB's threads, which may be in the hook
+    if (image == nullptr) {
+      image = disk->CrashImage(image_seed);
+      at_crash = traffic.acknowledged();
+    }
+    // What came after the image did not happen.
+    ExpectHolds(image.get(), &clock, at_crash);
+    disk = std::move(image);
+    traffic.StartOver();
+    clock.Advance(60 * kMinute);
+  }
+}
+
+TEST(DbCrash, EveryFailingCallCostsAnErrorAtMost) {
+  // A third of the calls belongs to the opening; all kinds are hit.
+  for (int64_t n = 1; n < 400; n += 13) {
+    SCOPED_TRACE(n);
+    ManualClock clock(kNow);
+    MemoryFileSystem disk;
+    FaultFileSystem fs(&disk);
+    Traffic traffic(&clock);
+    fs.FailCall(n, absl::UnavailableError("input/output error"),
+                FaultFileSystem::kWrites);
+    auto db = Db::Open(OptionsOn(&fs, &clock));
+    if (db.ok()) {
+      for (int i = 0; i < 12; ++i) {
+        traffic.Write(db->get());
+        if (i % 5 == 4) (void)(*db)->Flush();
+      }
+      // Nothing acknowledged is missing now either.
+      const SourceContent found = ReadContent((*db)->source());
+      for (const auto& [series, samples] : traffic.acknowledged()) {
+        ASSERT_TRUE(found.contains(series)) << series;
+        for (const auto& [t, text] : samples) {
+          ASSERT_TRUE(found.at(series).contains(t)) << series << " " << t;
+        }
+      }
+    }
+    auto image = disk.CrashImage();
+    if (db.ok()) db->reset();
+    fs.Heal();
+    ExpectHolds(image.get(), &clock, traffic.acknowledged());
+  }
+}
+
+}  // namespace
+}  // namespace varve
