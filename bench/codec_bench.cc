@@ -5,6 +5,8 @@
 #include <benchmark/benchmark.h>
 
 #include <cstring>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "storage/adaptive_ints.h"
@@ -18,19 +20,24 @@ namespace {
 constexpr size_t kSamples = 480;
 
 struct Data {
-  explicit Data(bool changing_only)
+  Data(bool changing_only, double jitter_ms)
       : series(MakeClusterSeries({.series = 1000,
                                   .samples = kSamples,
-                                  .jitter_ms = 3,
+                                  .jitter_ms = jitter_ms,
                                   .changing_only = changing_only})) {}
   std::vector<ShapedSeries> series;
   size_t samples() const { return series.size() * kSamples; }
 };
 
-const Data& TheData(bool changing_only) {
-  static const Data changing(true);
-  static const Data all(false);
-  return changing_only ? changing : all;
+/// All series or those that change; scrapes on time or with jitter.
+const Data& TheData(bool changing_only, int64_t jitter_ms) {
+  static std::map<std::pair<bool, int64_t>, Data> all;
+  const auto key = std::pair(changing_only, jitter_ms);
+  return all.try_emplace(key, changing_only, static_cast<double>(jitter_ms))
+      .first->second;
+}
+const Data& TheData(const benchmark::State& state) {
+  return TheData(state.range(0) != 0, state.range(1));
 }
 
 struct GorillaChunk {
@@ -68,7 +75,7 @@ void Report(benchmark::State& state, const Data& data, size_t bytes) {
 }
 
 void BM_DecodeGorilla(benchmark::State& state) {
-  const Data& data = TheData(state.range(0) != 0);
+  const Data& data = TheData(state);
   std::vector<std::vector<GorillaChunk>> chunks;
   size_t bytes = 0;
   for (const ShapedSeries& s : data.series) {
@@ -102,7 +109,7 @@ struct Columns {
 
 template <bool kTimes, bool kValues>
 void DecodeColumns(benchmark::State& state, const ColumnKernels& kernels) {
-  const Data& data = TheData(state.range(0) != 0);
+  const Data& data = TheData(state);
   Columns columns;
   for (const ShapedSeries& s : data.series) {
     columns.begins.push_back(columns.bytes.size());
@@ -128,7 +135,7 @@ void DecodeColumns(benchmark::State& state, const ColumnKernels& kernels) {
 
 template <bool kTimes, bool kValues>
 void BM_Encode(benchmark::State& state) {
-  const Data& data = TheData(state.range(0) != 0);
+  const Data& data = TheData(state);
   std::string bytes;
   for (auto _ : state) {
     bytes.clear();
@@ -145,7 +152,7 @@ void BM_Encode(benchmark::State& state) {
 void BM_DecodeShape(benchmark::State& state, const std::string& shape) {
   std::string bytes;
   size_t columns = 0;
-  for (const ShapedSeries& s : TheData(true).series) {
+  for (const ShapedSeries& s : TheData(true, 0).series) {
     if (s.shape != shape) continue;
     PutAdaptiveValues(&bytes, s.values);
     ++columns;
@@ -168,7 +175,7 @@ void BM_EncodeShape(benchmark::State& state, const std::string& shape) {
   for (auto _ : state) {
     bytes.clear();
     columns = 0;
-    for (const ShapedSeries& s : TheData(true).series) {
+    for (const ShapedSeries& s : TheData(true, 0).series) {
       if (s.shape != shape) continue;
       PutAdaptiveValues(&bytes, s.values);
       ++columns;
@@ -179,36 +186,33 @@ void BM_EncodeShape(benchmark::State& state, const std::string& shape) {
                           static_cast<int64_t>(columns * kSamples));
 }
 
+void Cases(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"changing", "jitter_ms"});
+  for (const int64_t changing : {1, 0}) {
+    for (const int64_t jitter_ms : {0, 3}) b->Args({changing, jitter_ms});
+  }
+}
+
 [[maybe_unused]] const bool kRegistered = [] {
   const auto name = [](std::string what, const ColumnKernels& k) {
     return "BM_Decode" + what + "/" + k.name;
   };
   benchmark::RegisterBenchmark("BM_DecodeGorilla", BM_DecodeGorilla)
-      ->ArgName("changing")
-      ->Arg(1)
-      ->Arg(0);
+      ->Apply(Cases);
   for (const ColumnKernels* k : SupportedColumnKernels()) {
     benchmark::RegisterBenchmark(
         name("Values", *k).c_str(),
         [k](benchmark::State& s) { DecodeColumns<false, true>(s, *k); })
-        ->ArgName("changing")
-        ->Arg(1)
-        ->Arg(0);
+        ->Apply(Cases);
     benchmark::RegisterBenchmark(
         name("TimesAndValues", *k).c_str(),
         [k](benchmark::State& s) { DecodeColumns<true, true>(s, *k); })
-        ->ArgName("changing")
-        ->Arg(1)
-        ->Arg(0);
+        ->Apply(Cases);
   }
   benchmark::RegisterBenchmark("BM_EncodeValues", BM_Encode<false, true>)
-      ->ArgName("changing")
-      ->Arg(1)
-      ->Arg(0);
+      ->Apply(Cases);
   benchmark::RegisterBenchmark("BM_EncodeTimesAndValues", BM_Encode<true, true>)
-      ->ArgName("changing")
-      ->Arg(1)
-      ->Arg(0);
+      ->Apply(Cases);
   for (const char* shape :
        {"counter", "bucket", "cpu", "cpu-ns", "bytes", "gauge", "latency",
         "sum", "decimal-sum", "clock", "ratio"}) {
