@@ -298,6 +298,7 @@ void ReadAlerting(YamlReader* top, LoadState* state) {
   });
   r.Done();
   if (!node->entries.empty()) {
+    state->inert_sections.emplace_back("alerting", node);
     state->Notice(top->Line("alerting"),
                   "alerting has no effect: there are no alerting rules");
   }
@@ -312,6 +313,7 @@ void ReadInert(YamlReader* top, std::string_view name,
   for (const char* field : fields) r.Ignore(field);
   r.Done();
   if (!node->entries.empty()) {
+    state->inert_sections.emplace_back(name, node);
     state->Notice(top->Line(name), fmt::format("{} has no effect here", name));
   }
 }

@@ -49,6 +49,9 @@ struct LoadState {
   size_t own_scrape_configs = 0;
   std::vector<std::string> rule_files;
   std::vector<std::string> scrape_config_files;
+  /// Sections without effect here, to be shown as they stand in the file. They
+  /// live as long as the document that is being read.
+  std::vector<std::pair<std::string, const YamlNode*>> inert_sections;
 
   /// A line for the log: "file:line: text".
   void Notice(int line, std::string_view text);

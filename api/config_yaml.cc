@@ -26,6 +26,14 @@ class Writer {
     out_ += '\n';
   }
   void Open(std::string_view name) { Raw(name, ""); }
+  // A list item that is a plain value. Ends the item.
+  void Bare(std::string_view value) {
+    out_.append(depth_ - (item_ ? 2 : 0), ' ');
+    if (item_) out_ += "- ";
+    item_ = false;
+    out_ += value;
+    out_ += '\n';
+  }
   void Text(std::string_view name, std::string_view value) {
     if (!value.empty()) Raw(name, YamlQuote(value));
   }
@@ -285,6 +293,76 @@ void WriteScrapeConfig(const ScrapeConfig& c, Writer* w) {
   w->Outdent();
 }
 
+bool IsSecretName(std::string_view name) {
+  for (const std::string_view word :
+       {"password", "credentials", "bearer_token", "secret", "secrets", "key",
+        "client_secret", "secret_key", "access_key", "token", "headers"}) {
+    if (name == word) return true;
+  }
+  return false;
+}
+
+void WriteNode(const std::string& name, const YamlNode& node, Writer* w);
+
+void WriteItems(const YamlNode& list, Writer* w) {
+  for (const YamlPtr& item : list.items) {
+    w->Indent();
+    w->Item();
+    if (item->kind == YamlNode::Kind::kMap && !item->entries.empty()) {
+      for (const auto& [key, value] : item->entries) {
+        WriteNode(YamlQuote(key->scalar), *value, w);
+      }
+    } else if (item->kind == YamlNode::Kind::kSequence) {
+      w->Bare("[]");  // no section has lists of lists
+    } else {
+      w->Bare(item->kind == YamlNode::Kind::kMap    ? "{}"
+              : item->kind == YamlNode::Kind::kNull ? "null"
+                                                    : YamlQuote(item->scalar));
+    }
+    w->Outdent();
+  }
+}
+
+// A value as it stands in the file, but for secrets. The reader has bounded
+// depth and size.
+void WriteNode(const std::string& name, const YamlNode& node, Writer* w) {
+  if (IsSecretName(name) && node.kind != YamlNode::Kind::kNull) {
+    w->Raw(name, kSecret);
+    return;
+  }
+  switch (node.kind) {
+    case YamlNode::Kind::kNull:
+      w->Raw(name, "null");
+      break;
+    case YamlNode::Kind::kScalar:
+      // Unquoted scalars may be numbers and booleans and stay as they were.
+      w->Raw(name, node.quoted || YamlQuote(node.scalar).front() != '"'
+                       ? YamlQuote(node.scalar)
+                       : node.scalar);
+      break;
+    case YamlNode::Kind::kSequence:
+      if (node.items.empty()) {
+        w->Raw(name, "[]");
+      } else {
+        w->Open(name);
+        WriteItems(node, w);
+      }
+      break;
+    case YamlNode::Kind::kMap:
+      if (node.entries.empty()) {
+        w->Raw(name, "{}");
+        break;
+      }
+      w->Open(name);
+      w->Indent();
+      for (const auto& [key, value] : node.entries) {
+        WriteNode(YamlQuote(key->scalar), *value, w);
+      }
+      w->Outdent();
+      break;
+  }
+}
+
 void WriteStorage(const Config& config, Writer* w) {
   const bool tsdb = config.out_of_order_window_ms || config.retention_ms;
   const bool exemplars = config.max_exemplars != Config().max_exemplars;
@@ -320,6 +398,9 @@ void WriteStorage(const Config& config, Writer* w) {
 std::string WriteConfigYaml(const LoadState& state) {
   Writer w;
   WriteGlobal(state, &w);
+  for (const auto& [name, node] : state.inert_sections) {
+    WriteNode(name, *node, &w);
+  }
   w.Strings("rule_files", state.rule_files);
   w.Strings("scrape_config_files", state.scrape_config_files);
   if (state.own_scrape_configs > 0) {

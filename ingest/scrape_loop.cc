@@ -168,8 +168,9 @@ absl::Status ScrapeLoop::MarkStale(int64_t timestamp_ms,
                                    const std::vector<SeriesRef>& alive,
                                    Db* db) {
   MutexLock lock(&memory_->mutex);
-  const std::unique_ptr<Appender> appender = db->BeginAppend();
   ScrapeSeries& series = memory_->series;
+  if (!series.was_reported()) return absl::OkStatus();
+  const std::unique_ptr<Appender> appender = db->BeginAppend();
   VARVE_RETURN_IF_ERROR(series.AppendEmpty(timestamp_ms, appender.get()));
   for (std::string_view name : kReports) {
     VARVE_RETURN_IF_ERROR(
@@ -198,11 +199,6 @@ void ScrapeLoop::SetStatus(int64_t timestamp_ms, double duration_seconds,
   last_scrape_ms_ = timestamp_ms;
   last_duration_ = duration_seconds;
   health_ = status.ok() ? TargetHealth::kUp : TargetHealth::kDown;
-}
-
-bool ScrapeLoop::was_scraped() const {
-  MutexLock lock(&mutex_);
-  return last_scrape_ms_ != 0;
 }
 
 ActiveTarget ScrapeLoop::View(const std::string& host_name) const {

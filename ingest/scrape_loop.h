@@ -77,12 +77,12 @@ class ScrapeLoop {
   /// error that stands for the response (the target limit).
   ScrapeOutcome Finish(const ScrapeStart& start, HttpResponse response,
                        const absl::Status& forced, Db* db, Clock* clock);
-  /// Stale markers for all its series that are not in `alive`.
+  /// Stale markers for all its series that are not in `alive`; nothing if it
+  /// was never scraped.
   absl::Status MarkStale(int64_t timestamp_ms,
                          const std::vector<SeriesRef>& alive, Db* db);
 
   ActiveTarget View(const std::string& host_name) const;
-  bool was_scraped() const;
 
   // Owned by the manager, under its mutex.
   bool busy = false;     ///< a scrape is under way

@@ -347,7 +347,6 @@ void Manager::Enqueue(Work work) {
 }
 
 void Manager::ProcessGhost(const Work& work) {
-  if (!work.loop->was_scraped()) return;
   const absl::Status status =
       work.loop->MarkStale(work.start.timestamp_ms, work.alive, options_.db);
   if (!status.ok()) {

@@ -78,8 +78,8 @@ class ScrapeSeries {
   absl::Status AppendReport(std::string_view name, int64_t timestamp_ms,
                             double value, Appender* appender);
 
-  /// Whether anything would be marked by AppendEmpty.
-  bool tracks_any() const { return previous_count_ > 0; }
+  /// Whether a scrape of the target has been reported.
+  bool was_reported() const { return !reports_.empty(); }
   /// Adds the refs that are alive after the last Append, report series
   /// included. For telling whether someone else feeds a series now.
   void CollectLive(std::vector<SeriesRef>* refs) const;

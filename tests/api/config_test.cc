@@ -412,6 +412,38 @@ scrape_configs:
                           "alerting rules"));
 }
 
+TEST(Config, SectionsWithoutEffectAreShown) {
+  const Config config = Load(R"(alerting:
+  alertmanagers:
+  - scheme: https
+    basic_auth: {username: u, password: sekrit}
+    timeout: 10s
+    static_configs:
+    - targets: ['a:1', "b:2"]
+      labels: {x: "1"}
+  - follow_redirects: false
+runtime: {gogc: 50}
+)");
+  EXPECT_THAT(config.yaml, HasSubstr(R"(alerting:
+  alertmanagers:
+  - scheme: https
+    basic_auth:
+      username: u
+      password: <secret>
+    timeout: 10s
+    static_configs:
+    - targets:
+      - a:1
+      - b:2
+      labels:
+        x: "1"
+  - follow_redirects: false
+runtime:
+  gogc: 50
+)"));
+  EXPECT_EQ(Load(config.yaml).yaml, config.yaml);
+}
+
 TEST(Config, TheYamlHidesSecretsAndLoadsAgain) {
   const Config config = Load(R"yaml(
 global:

@@ -297,6 +297,18 @@ TEST_F(ScrapeManagerTest, AReloadKeepsWhatItCan) {
   EXPECT_EQ(Values("b"), "2 2 2 2 2 2");
 }
 
+TEST_F(ScrapeManagerTest, ATargetThatGoesRightAfterAReloadEndsItsSeries) {
+  ScrapeConfig config = Job();
+  Apply({config});
+  RunInterval();
+  config.scrape_timeout_ms = 4000;  // takes the memory over, never scrapes
+  Apply({config});
+  Apply({});
+  for (int i = 0; i < 3; ++i) RunInterval();
+  EXPECT_EQ(Values("a"), "1 stale");
+  EXPECT_EQ(Values("up"), "1 stale");
+}
+
 TEST_F(ScrapeManagerTest, AnInvalidConfigurationChangesNothing) {
   Apply({Job()});
   ScrapeConfig bad = Job("bad");
