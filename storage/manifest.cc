@@ -1,5 +1,8 @@
 #include "storage/manifest.h"
 
+#include <algorithm>
+#include <type_traits>
+
 #include "storage/coding.h"
 #include "storage/status_macros.h"
 
@@ -141,9 +144,6 @@ void PutNextPartRow(int32_t day, uint32_t next_part, RowStore::Batch* batch) {
   std::string value;
   PutVarint(&value, next_part);
   batch->puts.emplace_back(NextPartRowKey(day), std::move(value));
-}
-void DeleteNextPartRow(int32_t day, RowStore::Batch* batch) {
-  batch->deletes.push_back(NextPartRowKey(day));
 }
 
 absl::StatusOr<Manifest> ReadManifest(RowStore* rows) {

@@ -36,7 +36,6 @@ void DeleteBlockRow(const BlockInfo& info, RowStore::Batch* batch);
 void PutMarkRow(const SealMark& mark, RowStore::Batch* batch);
 void DeleteMarkRow(const SealMark& mark, RowStore::Batch* batch);
 void PutNextPartRow(int32_t day, uint32_t next_part, RowStore::Batch* batch);
-void DeleteNextPartRow(int32_t day, RowStore::Batch* batch);
 
 struct Manifest {
   std::vector<BlockInfo> blocks;  ///< by day and part
