@@ -25,13 +25,25 @@ struct Reclaimer::Generation {
       GorillaFree(tail, chunk.arena);
     }
     for (const auto& free : others) free();
-    // A long chain must not end in deep recursion. Only this holds `next` when
-    // its count is one, and new holders come from the newest one alone.
-    std::shared_ptr<Generation> rest = std::move(next);
-    while (rest != nullptr && rest.use_count() == 1) {
-      std::shared_ptr<Generation> after = std::move(rest->next);
-      rest = std::move(after);
+    LetGoOfNext();
+  }
+
+  /// A long chain must not end in deep recursion: while a thread lets one
+  /// generation go, those that end with it leave their `next` to its loop.
+  void LetGoOfNext() {
+    static thread_local std::shared_ptr<Generation>* waiting = nullptr;
+    if (waiting != nullptr) {
+      *waiting = std::move(next);
+      return;
     }
+    std::shared_ptr<Generation> rest = std::move(next);
+    waiting = &rest;
+    while (rest != nullptr) {
+      std::shared_ptr<Generation> one = std::move(rest);
+      rest = nullptr;
+      one.reset();  // puts its `next` into `rest` if it ends here
+    }
+    waiting = nullptr;
   }
 
   std::vector<Chunk> chunks;
