@@ -130,6 +130,16 @@ TEST(Tidy, EverySourceIsBuilt) {
   }
 }
 
+TEST(Tidy, TestsShareNoDirectory) {
+  // The cases of a fixture run side by side in processes of their own.
+  const std::string call = "Temp" "Dir()";
+  for (const Source& s : Sources()) {
+    if (s.path.ends_with("support/test_directory.h")) continue;
+    EXPECT_EQ(s.text.find(call), std::string::npos)
+        << s.path << ": use TestDirectory";
+  }
+}
+
 TEST(Tidy, NoBannedCalls) {
   // Libraries never exit or print, and files go through FileSystem.
   const std::vector<std::string> banned = {

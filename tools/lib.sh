@@ -59,5 +59,7 @@ build() {
       die "configuring $preset failed"; }
   local targets=()
   [ $# = 0 ] || targets=(--target "$@")
-  cmake --build "$top/build/$preset" -j "$(nproc)" "${targets[@]}"
+  # Precompiled headers go through ccache only when times are not compared.
+  CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime \
+    cmake --build "$top/build/$preset" -j "$(nproc)" "${targets[@]}"
 }

@@ -6,8 +6,8 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "storage/file_system.h"
 #include "storage/status_macros.h"
+#include "tests/support/test_directory.h"
 
 namespace varve {
 namespace {
@@ -29,17 +29,6 @@ std::string Error(std::string_view text) {
 // A file whose only job has these further lines (from line 3 on).
 std::string Job(std::string_view lines) {
   return "scrape_configs:\n- job_name: a\n" + std::string(lines);
-}
-
-std::string TempDir(const std::string& name) {
-  const std::string dir = testing::TempDir() + "varve_config_" + name;
-  std::filesystem::remove_all(dir);
-  std::filesystem::create_directories(dir);
-  return dir;
-}
-
-void Write(const std::string& path, std::string_view text) {
-  ASSERT_TRUE(WriteFileAtomically(FileSystem::Posix(), path, text).ok());
 }
 
 TEST(Config, AnEmptyFileHasPrometheusDefaults) {
@@ -333,9 +322,10 @@ TEST(Config, SmallDocumentsCannotStandForHugeOnes) {
 }
 
 TEST(Config, RulesThatExistAreRefused) {
-  const std::string dir = TempDir("rules");
-  Write(dir + "/a.rules", "groups: []\n");
-  Write(dir + "/p.yml", "global:\nrule_files:\n- '*.rules'\n");
+  const TestDirectory directory;
+  const std::string& dir = directory.path();
+  WriteTestFile(dir + "/a.rules", "groups: []\n");
+  WriteTestFile(dir + "/p.yml", "global:\nrule_files:\n- '*.rules'\n");
   EXPECT_EQ(Message(LoadConfigFile(dir + "/p.yml").status()),
             dir +
                 "/p.yml:2: rule_files: recording and alerting rules are not "
@@ -344,11 +334,12 @@ TEST(Config, RulesThatExistAreRefused) {
 }
 
 TEST(Config, ScrapeConfigFiles) {
-  const std::string dir = TempDir("files");
+  const TestDirectory directory;
+  const std::string& dir = directory.path();
   std::filesystem::create_directories(dir + "/jobs");
-  Write(dir + "/jobs/b.yml",
+  WriteTestFile(dir + "/jobs/b.yml",
         "scrape_configs:\n- job_name: b\n  bearer_token_file: tok\n");
-  Write(dir + "/p.yml",
+  WriteTestFile(dir + "/p.yml",
         "global: {scrape_interval: 3s}\nscrape_config_files: ['jobs/*.yml']\n"
         "scrape_configs:\n- job_name: a\n");
   const auto config = LoadConfigFile(dir + "/p.yml");
@@ -362,12 +353,12 @@ TEST(Config, ScrapeConfigFiles) {
               ElementsAre(dir + "/p.yml", dir + "/jobs/*.yml"));
   EXPECT_THAT(config->yaml, Not(HasSubstr("job_name: b")));
 
-  Write(dir + "/jobs/c.yml", "scrape_configs:\n- job_name: a\n");
+  WriteTestFile(dir + "/jobs/c.yml", "scrape_configs:\n- job_name: a\n");
   EXPECT_EQ(Message(LoadConfigFile(dir + "/p.yml").status()),
             dir +
                 "/jobs/c.yml:2: found multiple scrape configs with job name "
                 "\"a\"");
-  Write(dir + "/jobs/c.yml", "scrape_configs:\nglobal: {}\n");
+  WriteTestFile(dir + "/jobs/c.yml", "scrape_configs:\nglobal: {}\n");
   EXPECT_EQ(Message(LoadConfigFile(dir + "/p.yml").status()),
             dir + "/jobs/c.yml:2: unknown field \"global\" in the file");
 }

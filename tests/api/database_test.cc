@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "api/varve.h"
+#include "tests/support/test_directory.h"
 #include "tests/support/write_message.h"
 
 namespace varve {
@@ -16,18 +17,9 @@ using testing::HasSubstr;
 class DatabaseTest : public testing::Test {
  protected:
   DatabaseTest() {
-    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-    path_ = std::filesystem::temp_directory_path() /
-            fmt::format("varve-database-{}-{}", info->name(), ::getpid());
-    std::filesystem::remove_all(path_);
-    std::filesystem::create_directories(path_);
     options_.directory = path_ / "data";
     options_.background = false;
     now_ms_ = options_.clock->NowMs() / 1000 * 1000;
-  }
-  ~DatabaseTest() override {
-    db_.reset();
-    std::filesystem::remove_all(path_);
   }
 
   void Open() {
@@ -47,7 +39,8 @@ class DatabaseTest : public testing::Test {
     return result->series[0].floats.at(0).value;
   }
 
-  std::filesystem::path path_;
+  TestDirectory directory_;
+  const std::filesystem::path path_ = directory_.path();
   DatabaseOptions options_;
   int64_t now_ms_ = 0;
   std::unique_ptr<Database> db_;

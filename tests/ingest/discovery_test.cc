@@ -5,9 +5,9 @@
 
 #include <filesystem>
 
-#include "storage/file_system.h"
 #include "storage/status_macros.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/test_directory.h"
 
 namespace varve {
 namespace {
@@ -80,13 +80,10 @@ TEST(ParseTargetFile, RefusesWithAPlace) {
 class FileDiscoveryTest : public testing::Test {
  protected:
   FakeClock clock_;
-  std::string dir_ = testing::TempDir() + "varve_discovery";
+  TestDirectory directory_;
+  const std::string& dir_ = directory_.path();
   std::string log_;
 
-  void SetUp() override {
-    fs::remove_all(dir_);
-    fs::create_directories(dir_);
-  }
   FileDiscovery Make(std::vector<std::string> files) {
     return FileDiscovery(
         {.files = std::move(files)}, &clock_,
@@ -95,8 +92,7 @@ class FileDiscoveryTest : public testing::Test {
         }));
   }
   void Write(const std::string& name, std::string_view text) {
-    ASSERT_TRUE(
-        WriteFileAtomically(FileSystem::Posix(), dir_ + "/" + name, text).ok());
+    WriteTestFile(directory_ / name, text);
   }
 };
 

@@ -5,13 +5,12 @@
 #include <zlib.h>
 
 #include <chrono>
-#include <filesystem>
 #include <optional>
 
-#include "storage/file_system.h"
 #include "storage/status_macros.h"
 #include "tests/support/http_test_server.h"
 #include "tests/support/test_certificates.h"
+#include "tests/support/test_directory.h"
 
 namespace varve {
 namespace {
@@ -52,10 +51,6 @@ class HttpClientTest : public testing::Test {
   }
   HttpResponse Get(const std::string& url) {
     return Get(HttpRequest{.url = url, .headers = {}, .config = {}});
-  }
-
-  static void Write(const std::string& path, std::string_view text) {
-    ASSERT_TRUE(WriteFileAtomically(FileSystem::Posix(), path, text).ok());
   }
 };
 
@@ -230,21 +225,21 @@ TEST_F(HttpClientTest, CredentialsAndHeaders) {
 TEST_F(HttpClientTest, SecretsAreReadAgainForEveryRequest) {
   const auto server =
       HttpTestServer::Start([](const Request&) { return Response(); });
-  const std::string file = testing::TempDir() + "varve_http_token";
+  const TestDirectory directory;
+  const std::string file = directory / "token";
   HttpRequest request{
       .url = "http://" + server->address() + "/", .headers = {}, .config = {}};
   request.config.authorization = Authorization{"Bearer", "", file};
-  std::filesystem::remove(file);
   const HttpResponse missing = Get(request);
   EXPECT_TRUE(absl::IsInvalidArgument(missing.status));
   EXPECT_THAT(std::string(Message(missing.status)), HasSubstr(file));
-  Write(file, "one\n");
+  WriteTestFile(file, "one\n");
   EXPECT_EQ(Get(request).code, 200);
-  Write(file, "two\n");
+  WriteTestFile(file, "two\n");
   EXPECT_EQ(Get(request).code, 200);
   EXPECT_EQ(server->requests()[0].headers.at("authorization"), "Bearer one");
   EXPECT_EQ(server->requests()[1].headers.at("authorization"), "Bearer two");
-  Write(file, "a\r\nX-Evil: 1");
+  WriteTestFile(file, "a\r\nX-Evil: 1");
   EXPECT_TRUE(absl::IsInvalidArgument(Get(request).status));
 }
 
@@ -265,17 +260,18 @@ TEST_F(HttpClientTest, Tls) {
   request.config.tls.insecure_skip_verify = true;
   EXPECT_EQ(Get(request).code, 200);
 
-  const std::string file = testing::TempDir() + "varve_http_ca.pem";
-  Write(file, ca.cert);
+  const TestDirectory directory;
+  const std::string file = directory / "ca.pem";
+  WriteTestFile(file, ca.cert);
   request.config.tls = {};
   request.config.tls.ca_file = file;
   EXPECT_EQ(Get(request).code, 200);
   request.config.tls.min_version = "TLS13";
   EXPECT_EQ(Get(request).code, 200);
   // A rotated file counts at once, for all that the connection is open.
-  Write(file, other_ca.cert);
+  WriteTestFile(file, other_ca.cert);
   EXPECT_TRUE(absl::IsUnavailable(Get(request).status));
-  Write(file, "no pem");
+  WriteTestFile(file, "no pem");
   EXPECT_FALSE(Get(request).status.ok());
   request.config.tls.ca_file = file + ".none";
   EXPECT_THAT(std::string(Message(Get(request).status)),

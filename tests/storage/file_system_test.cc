@@ -1,11 +1,11 @@
 #include "storage/file_system.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <algorithm>
 
 #include "storage/status_macros.h"
+#include "tests/support/test_directory.h"
 
 namespace varve {
 namespace {
@@ -14,16 +14,8 @@ using WriteMode = FileSystem::WriteMode;
 
 class PosixFileSystemTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "varve_fs_XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  void TearDown() override {
-    EXPECT_TRUE(RemoveRecursively(fs_, directory_).ok());
-  }
   std::string Path(std::string_view name) const {
-    return fmt::format("{}/{}", directory_, name);
+    return directory_ / name;
   }
   void Write(const std::string& path, std::string_view data,
              WriteMode mode = WriteMode::kCreateOrTruncate) {
@@ -40,7 +32,7 @@ class PosixFileSystemTest : public testing::Test {
   }
 
   FileSystem* fs_ = FileSystem::Posix();
-  std::string directory_;
+  TestDirectory directory_;
 };
 
 TEST_F(PosixFileSystemTest, WriteModesKeepOrTruncate) {
@@ -137,11 +129,11 @@ TEST_F(PosixFileSystemTest, WriteFileAtomicallyReplaces) {
   ASSERT_TRUE(WriteFileAtomically(fs_, Path("f"), "old").ok());
   ASSERT_TRUE(WriteFileAtomically(fs_, Path("f"), "new").ok());
   EXPECT_EQ(Read(Path("f")), "new");
-  EXPECT_EQ(fs_->List(directory_)->size(), 1u);
+  EXPECT_EQ(fs_->List(directory_.path())->size(), 1u);
 }
 
 TEST_F(PosixFileSystemTest, FreeBytesIsPositive) {
-  EXPECT_GT(*fs_->FreeBytes(directory_), 0u);
+  EXPECT_GT(*fs_->FreeBytes(directory_.path()), 0u);
 }
 
 TEST_F(PosixFileSystemTest, AFullDeviceIsResourceExhausted) {
