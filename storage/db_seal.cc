@@ -2,6 +2,10 @@
 #include <limits>
 #include <optional>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "storage/db_impl.h"
 #include "storage/status_macros.h"
 #include "storage/wal_record.h"
@@ -36,6 +40,14 @@ constexpr int64_t kRetryNs = int64_t{15} * 1'000'000'000;
 /// Appenders are held up for so long at most by the collection of series.
 constexpr auto kCollectPatience = std::chrono::milliseconds(100);
 constexpr size_t kSeriesRecordBytes = size_t{256} << 10;
+
+/// Gives what a seal has freed back to the system: small pieces between live
+/// ones, which the allocator would keep.
+void ReturnMemory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
 
 }  // namespace
 
@@ -104,7 +116,9 @@ absl::Status DbImpl::SealBefore(int64_t cutoff_ms) {
   // rotation; the steps may have jumped over a gap before it.
   if (stepped) sealed_cutoff_ms_ = cutoff_ms;
   CollectIdleSeries();
-  return CutLog();
+  const absl::Status cut = CutLog();
+  ReturnMemory();
+  return cut;
 }
 
 void DbImpl::CollectIdleSeries() {

@@ -5,6 +5,7 @@
 
 #include "storage/head.h"
 #include "storage/head_cursor.h"
+#include "storage/series_order.h"
 #include "storage/status_macros.h"
 
 namespace varve {
@@ -73,25 +74,23 @@ std::unique_ptr<HeadSeal> Head::BeginSeal(int64_t cutoff_ms) {
 
 /// The series that have anything to seal, in SeriesLess order.
 void Head::CollectRefs(HeadSeal* seal, SeriesRef limit) const {
-  std::vector<std::pair<std::string_view, SeriesRef>> order;
+  std::vector<SeriesRef> refs;
+  std::vector<std::span<const PairId>> pairs;
   for (SeriesRef ref = 0; ref < limit; ++ref) {
     const bool any = std::any_of(
         seal->windows_.begin(), seal->windows_.end(), [&](const auto& chunks) {
           return chunks->newest(ref) != WindowChunks::kNull;
         });
     if (!any && !seal->side_.contains(ref)) continue;
-    order.emplace_back(MetricOf(memory_->index, table_.PairsOf(ref)), ref);
+    refs.push_back(ref);
+    pairs.push_back(table_.PairsOf(ref));
   }
-  std::sort(order.begin(), order.end(), [this](const auto& a, const auto& b) {
-    if (a.first.data() != b.first.data()) {
-      if (const auto c = a.first <=> b.first; c != 0) return c < 0;
-    }
-    return memory_->index.Less(table_.PairsOf(a.second),
-                               table_.PairsOf(b.second));
-  });
-  for (const auto& [metric, ref] : order) {
-    seal->refs_.push_back(ref);
-    seal->pairs_.push_back(table_.PairsOf(ref));
+  const std::vector<uint32_t> order = SeriesOrder(memory_->index, pairs);
+  seal->refs_.reserve(order.size());
+  seal->pairs_.reserve(order.size());
+  for (const uint32_t at : order) {
+    seal->refs_.push_back(refs[at]);
+    seal->pairs_.push_back(pairs[at]);
   }
 }
 

@@ -5,6 +5,7 @@
 #include "storage/head.h"
 #include "storage/head_cursor.h"
 #include "storage/merge_source.h"
+#include "storage/series_order.h"
 #include "storage/status_macros.h"
 
 namespace varve {
@@ -169,24 +170,13 @@ absl::Status HeadSnapshot::Take(const Head& head, QueryContext& context,
 }
 
 void HeadSnapshot::Sort() {
-  newest_at_.resize(series_.size());
-  std::vector<std::pair<std::string_view, uint32_t>> order(series_.size());
-  for (uint32_t i = 0; i < series_.size(); ++i) {
-    order[i] = {MetricOf(memory_->index, series_[i].pairs), i};
-  }
-  std::sort(order.begin(), order.end(), [this](const auto& a, const auto& b) {
-    if (a.first.data() != b.first.data()) {
-      if (const auto c = a.first <=> b.first; c != 0) return c < 0;
-    }
-    return memory_->index.Less(series_[a.second].pairs,
-                               series_[b.second].pairs);
-  });
+  std::vector<std::span<const PairId>> pairs;
+  pairs.reserve(series_.size());
+  for (const Series& series : series_) pairs.push_back(series.pairs);
+  newest_at_ = SeriesOrder(memory_->index, pairs);
   std::vector<Series> sorted;
   sorted.reserve(series_.size());
-  for (uint32_t i = 0; i < order.size(); ++i) {
-    sorted.push_back(series_[order[i].second]);
-    newest_at_[i] = order[i].second;
-  }
+  for (const uint32_t at : newest_at_) sorted.push_back(series_[at]);
   series_ = std::move(sorted);
 }
 

@@ -112,23 +112,35 @@ std::string_view IndexWriter::Keep(std::string_view bytes) {
   return kept;
 }
 
+IndexWriter::PairIds::value_type IndexWriter::FindOrAdd(
+    std::string_view bytes, const LabelView& label) {
+  const auto found = pair_ids_.find(bytes);
+  if (found != pair_ids_.end()) return *found;
+  const std::string_view kept = Keep(bytes);
+  const auto moved = [&](std::string_view part) {
+    return kept.substr(static_cast<size_t>(part.data() - bytes.data()),
+                       part.size());
+  };
+  pairs_.push_back({moved(label.name), moved(label.value)});
+  return *pair_ids_.emplace(kept, static_cast<uint32_t>(pairs_.size() - 1))
+              .first;
+}
+
 void IndexWriter::AddSeries(const Labels& labels) {
   const char* begin = labels.packed().data();
+  size_t place = 0;
   for (const LabelView& label : labels) {
     const char* end = label.value.data() + label.value.size();
     const std::string_view bytes(begin, static_cast<size_t>(end - begin));
     begin = end;
-    auto it = pair_ids_.find(bytes);
-    if (it == pair_ids_.end()) {
-      const std::string_view kept = Keep(bytes);
-      it = pair_ids_.emplace(kept, static_cast<uint32_t>(pairs_.size())).first;
-      const auto moved = [&](std::string_view part) {
-        return kept.substr(static_cast<size_t>(part.data() - bytes.data()),
-                           part.size());
-      };
-      pairs_.push_back({moved(label.name), moved(label.value)});
+    // Neighbours in this order have most of their pairs in common.
+    if (place == last_.size()) last_.emplace_back();
+    Last& last = last_[place++];
+    if (last.bytes != bytes) {
+      const auto [kept, number] = FindOrAdd(bytes, label);
+      last = {kept, number};
     }
-    series_.push_back(it->second);
+    series_.push_back(last.number);
   }
   ends_.push_back(series_.size());
 }

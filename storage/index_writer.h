@@ -61,7 +61,15 @@ class IndexWriter {
     size_t operator()(std::string_view bytes) const;
   };
 
+  using PairIds = absl::flat_hash_map<std::string_view, uint32_t, BytesHash>;
+  /// A pair of the series before, by its place there.
+  struct Last {
+    std::string_view bytes;  // kept
+    uint32_t number = 0;
+  };
+
   std::string_view Keep(std::string_view bytes);
+  PairIds::value_type FindOrAdd(std::string_view bytes, const LabelView& label);
   void SortPairs();
   void InvertSeries();
   void AddTermRows(const Name& name, Rows* rows, std::string* keys,
@@ -77,7 +85,8 @@ class IndexWriter {
   char* arena_at_ = nullptr;
 
   /// By the bytes of a pair in a packed label set.
-  absl::flat_hash_map<std::string_view, uint32_t, BytesHash> pair_ids_;
+  PairIds pair_ids_;
+  std::vector<Last> last_;
   std::vector<Pair> pairs_;       // in order of arrival, then sorted
   std::vector<uint32_t> series_;  // pairs of all series, one after the other
   std::vector<uint64_t> ends_;    // per series, where its pairs end

@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace varve {
 namespace {
@@ -31,6 +32,21 @@ std::string_view GetText(const char** at) {
   std::string_view text(*at, size);
   *at += size;
   return text;
+}
+
+/// Of a text with its length before it.
+size_t TextBytes(std::string_view text) {
+  size_t bytes = text.size() + 1;
+  for (size_t size = text.size(); size >= 0x80; size >>= 7) ++bytes;
+  return bytes;
+}
+
+/// Writes such a text to memory that has room; gives its end.
+char* WriteText(char* at, std::string_view text) {
+  size_t size = text.size();
+  for (; size >= 0x80; size >>= 7) *at++ = static_cast<char>(size | 0x80);
+  *at++ = static_cast<char>(size);
+  return std::copy_n(text.data(), text.size(), at);
 }
 
 void PutLabel(std::string* out, std::string_view name, std::string_view value) {
@@ -104,10 +120,13 @@ Labels Labels::FromSorted(const std::vector<LabelView>& labels) {
   Labels out;
   size_t bytes = 0;
   for (const LabelView& l : labels) {
-    bytes += l.name.size() + l.value.size() + 4;
+    bytes += TextBytes(l.name) + TextBytes(l.value);
   }
-  out.packed_.reserve(bytes);
-  for (const LabelView& l : labels) PutLabel(&out.packed_, l.name, l.value);
+  out.packed_.resize(bytes);
+  char* at = out.packed_.data();
+  for (const LabelView& l : labels) {
+    at = WriteText(WriteText(at, l.name), l.value);
+  }
   return out;
 }
 
@@ -216,6 +235,15 @@ bool IsLegacyLabelName(std::string_view name) { return IsName(name, false); }
 
 bool IsValidUtf8(std::string_view text) {
   for (size_t at = 0; at < text.size();) {
+    // Nearly all text is ASCII.
+    if (at + sizeof(uint64_t) <= text.size()) {
+      uint64_t word;
+      std::memcpy(&word, text.data() + at, sizeof(word));
+      if ((word & 0x8080808080808080) == 0) {
+        at += sizeof(word);
+        continue;
+      }
+    }
     const size_t length = Utf8Length(text, at);
     if (length == 0) return false;
     at += length;
