@@ -101,105 +101,52 @@ size_t IndexReader::FindRow(const Name& name, std::string_view value) const {
   return static_cast<size_t>(it - terms_.begin()) - 1;
 }
 
-size_t IndexReader::FindRow(uint32_t ordinal) const {
+size_t IndexReader::FindRow(const Name& name, uint32_t ordinal) const {
+  // Rows are full but for the last one, unless their values are long.
+  const size_t full = name.first_row + (ordinal - name.first) / kTermsMax;
+  const TermsKey& guess = terms_[full];
+  if (ordinal >= guess.first && ordinal - guess.first < guess.count) {
+    return full;
+  }
+  const auto begin = terms_.begin() + static_cast<ptrdiff_t>(full);
+  const auto end =
+      terms_.begin() + static_cast<ptrdiff_t>(name.first_row + name.row_count);
   const auto it = std::upper_bound(
-      terms_.begin(), terms_.end(), ordinal,
+      begin, end, ordinal,
       [](uint32_t o, const TermsKey& t) { return o < t.first; });
   return static_cast<size_t>(it - terms_.begin()) - 1;
 }
 
-absl::StatusOr<IndexReader::Terms> IndexReader::ReadTerms(size_t row) const {
+absl::StatusOr<TermsRow> IndexReader::ReadTerms(size_t row) const {
   const TermsKey& key = terms_[row];
   VARVE_ASSIGN_OR_RETURN(const std::string bytes,
                          rows_->Get(IndexRow::kTerms, key.first));
-  Decoder in(bytes);
-  Terms terms;
-  terms.first = key.first;
-  if (in.Varint() != key.first || in.Varint() != key.count) {
-    return Malformed("terms");
-  }
-  std::string last;
-  for (uint32_t i = 0; i < key.count && in.ok(); ++i) {
-    last.resize(in.VarintAtMost(last.size()));
-    last += in.Text();
-    terms.values.push_back(last);
-  }
-  if (!in.done()) return Malformed("terms");
-  return terms;
+  return TermsRow::Parse(bytes, key.first, key.count);
 }
 
 absl::StatusOr<std::optional<uint32_t>> IndexReader::FindOrdinal(
     const Name& name, std::string_view value) const {
-  VARVE_ASSIGN_OR_RETURN(const Terms terms, ReadTerms(FindRow(name, value)));
-  const auto it =
-      std::lower_bound(terms.values.begin(), terms.values.end(), value);
-  if (it == terms.values.end() || *it != value) {
-    return std::optional<uint32_t>();
-  }
-  return std::optional<uint32_t>(
-      terms.first + static_cast<uint32_t>(it - terms.values.begin()));
+  VARVE_ASSIGN_OR_RETURN(const TermsRow terms, ReadTerms(FindRow(name, value)));
+  return terms.Find(value);
 }
 
-absl::StatusOr<IndexReader::Catalogue> IndexReader::ReadCatalogue(
-    uint32_t group) const {
+absl::StatusOr<CatalogueRow> IndexReader::ReadCatalogue(
+    uint32_t group, std::optional<uint32_t> only) const {
   const uint32_t series =
       std::min(kCatalogueSeries, series_ - group * kCatalogueSeries);
-  VARVE_ASSIGN_OR_RETURN(const std::string row,
+  VARVE_ASSIGN_OR_RETURN(std::string row,
                          rows_->Get(IndexRow::kCatalogue, group));
-  Decoder in(row);
-  if (in.Varint() != series) return Malformed("catalogue");
-  Catalogue catalogue(in.VarintAtMost(names_.size()));
-  for (Column& column : catalogue) {
-    Decoder cells(in.Text());
-    column.name = static_cast<uint32_t>(cells.Varint());
-    std::vector<uint32_t> distinct(cells.VarintAtMost(series));
-    if (distinct.empty() || column.name >= names_.size()) {
-      return Malformed("catalogue");
-    }
-    const Name& name = names_[column.name];
-    uint64_t last = 0;
-    for (uint32_t& v : distinct) {
-      last += cells.VarintAtMost(UINT32_MAX);
-      if (last != 0 && (last <= name.first || last > name.first + name.count)) {
-        return Malformed("catalogue");
-      }
-      v = static_cast<uint32_t>(last);
-    }
-    column.values.reserve(series);
-    const uint8_t mode = distinct.size() == 1 ? 0 : cells.U8();
-    if (mode == 0) {
-      column.values.assign(series, distinct[0]);
-    } else if (mode == 1) {
-      Decoder runs(cells.Text());
-      while (runs.remaining() > 0) {
-        const uint64_t index = runs.VarintAtMost(distinct.size() - 1);
-        const uint64_t run = runs.VarintAtMost(series - column.values.size());
-        column.values.insert(column.values.end(), run, distinct[index]);
-      }
-      if (!runs.ok()) return Malformed("catalogue");
-    } else {
-      const bool wide = distinct.size() > 256;
-      for (uint32_t i = 0; i < series && cells.ok(); ++i) {
-        const size_t index = wide ? cells.Fixed16() : cells.U8();
-        if (index >= distinct.size()) return Malformed("catalogue");
-        column.values.push_back(distinct[index]);
-      }
-    }
-    if (!cells.done() || column.values.size() != series) {
-      return Malformed("catalogue");
-    }
-  }
-  if (!in.done()) return Malformed("catalogue");
-  return catalogue;
+  return CatalogueRow::Parse(std::move(row), series, names_, only);
 }
 
 absl::StatusOr<std::vector<std::string>> IndexReader::ReadPostings(
-    const QueryContext& context, std::span<const uint32_t> ordinals) const {
+    const QueryContext& context, const Name& name,
+    std::span<const uint32_t> ordinals) const {
   std::vector<std::string> lists;
   lists.reserve(ordinals.size());
   for (size_t i = 0; i < ordinals.size();) {
     VARVE_RETURN_IF_ERROR(context.Check());
-    const TermsKey& key = terms_[FindRow(ordinals[i])];
+    const TermsKey& key = terms_[FindRow(name, ordinals[i])];
     VARVE_ASSIGN_OR_RETURN(const std::string row,
                            rows_->Get(IndexRow::kPostings, key.first));
     Decoder in(row);
@@ -235,9 +182,10 @@ absl::StatusOr<Ids> IndexReader::Union(
 }
 
 absl::StatusOr<Ids> IndexReader::UnionOf(
-    const QueryContext& context, std::span<const uint32_t> ordinals) const {
+    const QueryContext& context, const Name& name,
+    std::span<const uint32_t> ordinals) const {
   VARVE_ASSIGN_OR_RETURN(const std::vector<std::string> lists,
-                         ReadPostings(context, ordinals));
+                         ReadPostings(context, name, ordinals));
   return Union(lists);
 }
 
@@ -249,29 +197,34 @@ absl::StatusOr<Labels> SeriesLabels::Read(uint32_t id) {
     group_ = group;
   }
   constexpr size_t kTermsKept = 4096;
-  if (terms_.size() > kTermsKept) terms_.clear();
-  std::vector<LabelView> labels;
-  labels.reserve(catalogue_.size());
-  for (const IndexReader::Column& column : catalogue_) {
-    const uint32_t cell = column.values[id % kCatalogueSeries];
-    if (cell == 0) continue;
-    VARVE_ASSIGN_OR_RETURN(const std::string_view value, Value(cell - 1));
-    labels.push_back({index_->names_[column.name].name, value});
+  if (terms_.size() > kTermsKept) {
+    terms_.clear();
+    last_.clear();
   }
-  return Labels::FromSorted(labels);
+  last_.resize(index_->names_.size());
+  labels_.clear();
+  for (const CatalogueRow::Column& column : catalogue_.columns()) {
+    const uint32_t cell = catalogue_.Cell(column, id % kCatalogueSeries);
+    if (cell == 0) continue;
+    const IndexName& name = index_->names_[column.name];
+    VARVE_ASSIGN_OR_RETURN(const std::string_view value, Value(name, cell - 1));
+    labels_.push_back({name.name, value});
+  }
+  return Labels::FromSorted(labels_);
 }
 
-absl::StatusOr<std::string_view> SeriesLabels::Value(uint32_t ordinal) {
-  const size_t row = index_->FindRow(ordinal);
-  auto it = terms_.find(row);
-  if (it == terms_.end()) {
-    VARVE_ASSIGN_OR_RETURN(IndexReader::Terms terms, index_->ReadTerms(row));
-    it = terms_
-             .emplace(row, std::make_unique<const IndexReader::Terms>(
-                               std::move(terms)))
-             .first;
+absl::StatusOr<std::string_view> SeriesLabels::Value(const IndexName& name,
+                                                     uint32_t ordinal) {
+  const TermsRow*& last = last_[index_->NumberOf(name)];
+  if (last != nullptr && last->Has(ordinal)) return last->ValueOf(ordinal);
+  const size_t row = index_->FindRow(name, ordinal);
+  std::unique_ptr<const TermsRow>& terms = terms_[row];
+  if (terms == nullptr) {
+    VARVE_ASSIGN_OR_RETURN(TermsRow read, index_->ReadTerms(row));
+    terms = std::make_unique<const TermsRow>(std::move(read));
   }
-  return std::string_view(it->second->values[ordinal - it->second->first]);
+  last = terms.get();
+  return last->ValueOf(ordinal);
 }
 
 }  // namespace varve

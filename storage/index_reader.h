@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "storage/index_rows.h"
 #include "storage/index_writer.h"
 #include "storage/labels.h"
 #include "storage/matcher.h"
@@ -54,28 +55,12 @@ class IndexReader {
  private:
   friend class SeriesLabels;
 
-  struct Name {
-    std::string name;
-    uint32_t first = 0;  // ordinal of its first value
-    uint32_t count = 0;  // of values
-    size_t first_row = 0;
-    size_t row_count = 0;  // of terms rows
-  };
+  using Name = IndexName;
   struct TermsKey {
     uint32_t first = 0;  // ordinal
     uint32_t count = 0;
     std::string key;  // above every value before the row, not above its first
   };
-  struct Terms {
-    uint32_t first = 0;
-    std::vector<std::string> values;
-  };
-  /// One label over the series of a catalogue row.
-  struct Column {
-    uint32_t name = 0;
-    std::vector<uint32_t> values;  // per series: ordinal + 1, or 0
-  };
-  using Catalogue = std::vector<Column>;
   /// Ordinals of values, ascending, and whether these are the values whose
   /// series stay or those whose series go.
   struct Candidates {
@@ -92,11 +77,16 @@ class IndexReader {
   const Name* FindName(std::string_view name) const;
   /// The terms row that would hold the value / holds the ordinal.
   size_t FindRow(const Name& name, std::string_view value) const;
-  size_t FindRow(uint32_t ordinal) const;
-  absl::StatusOr<Terms> ReadTerms(size_t row) const;
+  size_t FindRow(const Name& name, uint32_t ordinal) const;
+  absl::StatusOr<TermsRow> ReadTerms(size_t row) const;
   absl::StatusOr<std::optional<uint32_t>> FindOrdinal(
       const Name& name, std::string_view value) const;
-  absl::StatusOr<Catalogue> ReadCatalogue(uint32_t group) const;
+  /// With `only`, the column of that name alone.
+  absl::StatusOr<CatalogueRow> ReadCatalogue(
+      uint32_t group, std::optional<uint32_t> only = std::nullopt) const;
+  uint32_t NumberOf(const Name& name) const {
+    return static_cast<uint32_t>(&name - names_.data());
+  }
 
   /// Calls f(ordinal, value) for the values that `matcher` (null: every value)
   /// might match by its literals or prefix, in order, until f gives false.
@@ -106,13 +96,15 @@ class IndexReader {
   absl::StatusOr<std::vector<uint32_t>> MatchingOrdinals(
       const QueryContext& context, const Name& name, const Matcher& matcher,
       bool wanted) const;
-  /// The encoded lists of these ordinals (ascending).
+  /// The encoded lists of these ordinals of the name (ascending).
   absl::StatusOr<std::vector<std::string>> ReadPostings(
-      const QueryContext& context, std::span<const uint32_t> ordinals) const;
+      const QueryContext& context, const Name& name,
+      std::span<const uint32_t> ordinals) const;
   absl::StatusOr<Ids> Union(std::span<const std::string> postings) const;
-  absl::StatusOr<Ids> UnionOf(const QueryContext& context,
+  absl::StatusOr<Ids> UnionOf(const QueryContext& context, const Name& name,
                               std::span<const uint32_t> ordinals) const;
 
+  Ids AllIds() const;
   std::vector<Candidates> Order(std::span<const Matcher> matchers,
                                 bool* nothing) const;
   absl::Status SelectLiterals(const QueryContext& context,
@@ -148,12 +140,16 @@ class SeriesLabels {
   absl::StatusOr<Labels> Read(uint32_t id);
 
  private:
-  absl::StatusOr<std::string_view> Value(uint32_t ordinal);
+  absl::StatusOr<std::string_view> Value(const IndexName& name,
+                                         uint32_t ordinal);
 
   const std::shared_ptr<const IndexReader> index_;
   std::optional<uint32_t> group_;
-  IndexReader::Catalogue catalogue_;
-  absl::flat_hash_map<size_t, std::unique_ptr<const IndexReader::Terms>> terms_;
+  CatalogueRow catalogue_;
+  std::vector<LabelView> labels_;  // scratch
+  /// The row used last for each name, and all of them.
+  std::vector<const TermsRow*> last_;
+  absl::flat_hash_map<size_t, std::unique_ptr<const TermsRow>> terms_;
 };
 
 }  // namespace varve

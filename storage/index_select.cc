@@ -1,6 +1,7 @@
 // How IndexReader finds series and values: index_reader.cc reads the rows.
 
 #include <algorithm>
+#include <numeric>
 
 #include "storage/index_reader.h"
 #include "storage/status_macros.h"
@@ -16,6 +17,12 @@ bool IsLiteral(const Matcher& m) {
 bool MatchesAll(const Matcher& m) {
   return m.type() == MatchType::kRegex &&
          (m.value() == ".*" || m.value() == "(.*)");
+}
+
+/// Matches every value that a label can have, but not its absence.
+bool MatchesAllButEmpty(const Matcher& m) {
+  return (m.type() == MatchType::kNotEqual && m.value().empty()) ||
+         (m.type() == MatchType::kRegex && m.value() == ".+");
 }
 
 /// Groups of the catalogue that these ids stand in.
@@ -44,14 +51,14 @@ absl::Status IndexReader::ForEachValue(const QueryContext& context,
   const size_t end = name.first_row + name.row_count;
   for (size_t row = FindRow(name, prefix); row < end; ++row) {
     VARVE_RETURN_IF_ERROR(context.Check());
-    VARVE_ASSIGN_OR_RETURN(const Terms terms, ReadTerms(row));
-    for (size_t i = 0; i < terms.values.size(); ++i) {
-      const std::string& value = terms.values[i];
+    VARVE_ASSIGN_OR_RETURN(const TermsRow terms, ReadTerms(row));
+    for (size_t i = 0; i < terms.size(); ++i) {
+      const std::string_view value = terms.value(i);
       if (!value.starts_with(prefix)) {
         if (value > prefix) return absl::OkStatus();
         continue;
       }
-      if (!f(terms.first + static_cast<uint32_t>(i), value)) {
+      if (!f(terms.first() + static_cast<uint32_t>(i), value)) {
         return absl::OkStatus();
       }
     }
@@ -128,7 +135,8 @@ absl::Status IndexReader::SelectLiterals(const QueryContext& context,
         const std::vector<uint32_t> ordinals,
         MatchingOrdinals(context, *c.name, *c.matcher, true));
     Lists lists;
-    VARVE_ASSIGN_OR_RETURN(lists.lists, ReadPostings(context, ordinals));
+    VARVE_ASSIGN_OR_RETURN(lists.lists,
+                           ReadPostings(context, *c.name, ordinals));
     for (const std::string& list : lists.lists) {
       lists.length += PostingLength(list);
     }
@@ -163,39 +171,35 @@ bool IndexReader::CatalogueIsCheaper(const Name& name,
 absl::Status IndexReader::FilterByCatalogue(const QueryContext& context,
                                             const Candidates& candidates,
                                             Ids* ids) const {
-  const auto name = static_cast<uint32_t>(candidates.name - names_.data());
+  const Name& name = *candidates.name;
+  const uint32_t number = NumberOf(name);
   const bool empty_stays = candidates.matcher->MatchesEmpty();
+  const bool any_stays = MatchesAllButEmpty(*candidates.matcher);
   absl::flat_hash_map<uint32_t, bool> stays;
   uint32_t group = UINT32_MAX;
-  Catalogue catalogue;
-  const Column* column = nullptr;
-  absl::flat_hash_map<size_t, Terms> terms;
+  CatalogueRow catalogue;
+  const CatalogueRow::Column* column = nullptr;
+  TermsRow terms;
   size_t n = 0;
   for (const uint32_t id : *ids) {
     if (id / kCatalogueSeries != group) {
       VARVE_RETURN_IF_ERROR(context.Check());
       group = id / kCatalogueSeries;
-      VARVE_ASSIGN_OR_RETURN(catalogue, ReadCatalogue(group));
-      const auto it =
-          std::find_if(catalogue.begin(), catalogue.end(),
-                       [&](const Column& c) { return c.name == name; });
-      column = it == catalogue.end() ? nullptr : &*it;
+      VARVE_ASSIGN_OR_RETURN(catalogue, ReadCatalogue(group, number));
+      column = catalogue.Find(number);
     }
     const uint32_t cell =
-        column == nullptr ? 0 : column->values[id % kCatalogueSeries];
+        column == nullptr ? 0 : catalogue.Cell(*column, id % kCatalogueSeries);
     bool keep = empty_stays;
-    if (cell != 0) {
-      auto it = stays.find(cell);
-      if (it == stays.end()) {
-        const size_t row = FindRow(cell - 1);
-        if (!terms.contains(row)) {
-          VARVE_ASSIGN_OR_RETURN(terms[row], ReadTerms(row));
+    if (cell != 0 && any_stays) {
+      keep = true;
+    } else if (cell != 0) {
+      const auto [it, fresh] = stays.try_emplace(cell);
+      if (fresh) {
+        if (!terms.Has(cell - 1)) {
+          VARVE_ASSIGN_OR_RETURN(terms, ReadTerms(FindRow(name, cell - 1)));
         }
-        const Terms& t = terms[row];
-        it = stays
-                 .emplace(cell, candidates.matcher->Matches(
-                                    t.values[cell - 1 - t.first]))
-                 .first;
+        it->second = candidates.matcher->Matches(terms.ValueOf(cell - 1));
       }
       keep = it->second;
     }
@@ -208,6 +212,10 @@ absl::Status IndexReader::FilterByCatalogue(const QueryContext& context,
 absl::Status IndexReader::Narrow(const QueryContext& context,
                                  const Candidates& c,
                                  std::optional<Ids>* ids) const {
+  if (MatchesAllButEmpty(*c.matcher)) {
+    if (!ids->has_value()) *ids = AllIds();
+    return FilterByCatalogue(context, c, &**ids);
+  }
   const bool one = c.matcher->type() == MatchType::kNotEqual;
   if (ids->has_value() && !one && CatalogueIsCheaper(*c.name, **ids)) {
     return FilterByCatalogue(context, c, &**ids);
@@ -215,21 +223,24 @@ absl::Status IndexReader::Narrow(const QueryContext& context,
   VARVE_ASSIGN_OR_RETURN(
       const std::vector<uint32_t> ordinals,
       MatchingOrdinals(context, *c.name, *c.matcher, !c.exclude));
-  VARVE_ASSIGN_OR_RETURN(Ids found, UnionOf(context, ordinals));
+  VARVE_ASSIGN_OR_RETURN(Ids found, UnionOf(context, *c.name, ordinals));
   if (!c.exclude && !ids->has_value()) {
     *ids = std::move(found);
     return absl::OkStatus();
   }
-  if (!ids->has_value()) {
-    ids->emplace(series_);
-    for (uint32_t id = 0; id < series_; ++id) (**ids)[id] = id;
-  }
+  if (!ids->has_value()) *ids = AllIds();
   if (c.exclude) {
     Subtract(&**ids, found);
   } else {
     Intersect(&**ids, found);
   }
   return absl::OkStatus();
+}
+
+Ids IndexReader::AllIds() const {
+  Ids ids(series_);
+  std::iota(ids.begin(), ids.end(), 0);
+  return ids;
 }
 
 absl::StatusOr<Ids> IndexReader::Select(
@@ -248,11 +259,7 @@ absl::StatusOr<Ids> IndexReader::Select(
     if (ids.has_value() && ids->empty()) break;
     VARVE_RETURN_IF_ERROR(Narrow(context, *it, &ids));
   }
-  if (!ids.has_value()) {
-    ids.emplace(series_);
-    for (uint32_t id = 0; id < series_; ++id) (*ids)[id] = id;
-  }
-  return *std::move(ids);
+  return ids.has_value() ? *std::move(ids) : AllIds();
 }
 
 absl::StatusOr<std::vector<std::string>> IndexReader::LabelNames(
@@ -261,16 +268,22 @@ absl::StatusOr<std::vector<std::string>> IndexReader::LabelNames(
   std::vector<bool> seen(names_.size(), matchers.empty());
   if (!matchers.empty()) {
     VARVE_ASSIGN_OR_RETURN(const Ids ids, Select(context, matchers));
-    for (size_t i = 0; i < ids.size();) {
+    size_t unseen = names_.size();
+    for (size_t i = 0; i < ids.size() && unseen > 0;) {
       VARVE_RETURN_IF_ERROR(context.Check());
       const uint32_t group = ids[i] / kCatalogueSeries;
       size_t end = i;
       while (end < ids.size() && ids[end] / kCatalogueSeries == group) ++end;
-      VARVE_ASSIGN_OR_RETURN(const Catalogue catalogue, ReadCatalogue(group));
-      for (const Column& column : catalogue) {
-        for (size_t k = i; k < end && !seen[column.name]; ++k) {
-          seen[column.name] = column.values[ids[k] % kCatalogueSeries] != 0;
+      VARVE_ASSIGN_OR_RETURN(const CatalogueRow catalogue,
+                             ReadCatalogue(group));
+      for (const CatalogueRow::Column& column : catalogue.columns()) {
+        if (seen[column.name]) continue;
+        bool found = !catalogue.MayBeAbsent(column);
+        for (size_t k = i; k < end && !found; ++k) {
+          found = catalogue.Cell(column, ids[k] % kCatalogueSeries) != 0;
         }
+        seen[column.name] = found;
+        unseen -= found ? 1 : 0;
       }
       i = end;
     }
@@ -286,18 +299,17 @@ absl::StatusOr<std::vector<std::string>> IndexReader::LabelNames(
 absl::StatusOr<std::vector<uint32_t>> IndexReader::OrdinalsOf(
     const QueryContext& context, const Name& name,
     std::span<const uint32_t> ids) const {
-  const auto number = static_cast<uint32_t>(&name - names_.data());
+  const uint32_t number = NumberOf(name);
   std::vector<uint32_t> cells;
   for (size_t i = 0; i < ids.size();) {
     VARVE_RETURN_IF_ERROR(context.Check());
     const uint32_t group = ids[i] / kCatalogueSeries;
-    VARVE_ASSIGN_OR_RETURN(const Catalogue catalogue, ReadCatalogue(group));
-    const auto column =
-        std::find_if(catalogue.begin(), catalogue.end(),
-                     [&](const Column& c) { return c.name == number; });
+    VARVE_ASSIGN_OR_RETURN(const CatalogueRow catalogue,
+                           ReadCatalogue(group, number));
+    const CatalogueRow::Column* column = catalogue.Find(number);
     for (; i < ids.size() && ids[i] / kCatalogueSeries == group; ++i) {
-      if (column == catalogue.end()) continue;
-      const uint32_t cell = column->values[ids[i] % kCatalogueSeries];
+      if (column == nullptr) continue;
+      const uint32_t cell = catalogue.Cell(*column, ids[i] % kCatalogueSeries);
       if (cell != 0) cells.push_back(cell - 1);
     }
     std::sort(cells.begin(), cells.end());
@@ -314,6 +326,7 @@ absl::StatusOr<std::vector<std::string>> IndexReader::ValuesOf(
   if (CatalogueIsCheaper(name, ids)) {
     VARVE_ASSIGN_OR_RETURN(ordinals, OrdinalsOf(context, name, ids));
   } else {
+    const IdBits bits(series_, ids);
     for (size_t row = name.first_row; row < name.first_row + name.row_count;
          ++row) {
       std::vector<uint32_t> in_row(terms_[row].count);
@@ -321,22 +334,22 @@ absl::StatusOr<std::vector<std::string>> IndexReader::ValuesOf(
         in_row[i] = terms_[row].first + i;
       }
       VARVE_ASSIGN_OR_RETURN(const std::vector<std::string> lists,
-                             ReadPostings(context, in_row));
+                             ReadPostings(context, name, in_row));
       for (size_t i = 0; i < lists.size() && ordinals.size() < limit; ++i) {
-        Ids list;
-        VARVE_RETURN_IF_ERROR(AppendPosting(lists[i], series_, &list));
-        if (Intersects(list, ids)) ordinals.push_back(in_row[i]);
+        VARVE_ASSIGN_OR_RETURN(const bool found,
+                               PostingIntersects(lists[i], series_, bits));
+        if (found) ordinals.push_back(in_row[i]);
       }
       if (ordinals.size() >= limit) break;
     }
   }
-  Terms terms;
+  TermsRow terms;
   for (const uint32_t ordinal : ordinals) {
     if (values.size() >= limit) break;
-    if (ordinal >= terms.first + terms.values.size()) {
-      VARVE_ASSIGN_OR_RETURN(terms, ReadTerms(FindRow(ordinal)));
+    if (!terms.Has(ordinal)) {
+      VARVE_ASSIGN_OR_RETURN(terms, ReadTerms(FindRow(name, ordinal)));
     }
-    values.push_back(terms.values[ordinal - terms.first]);
+    values.emplace_back(terms.ValueOf(ordinal));
   }
   return values;
 }
@@ -363,12 +376,12 @@ absl::StatusOr<std::vector<std::string>> IndexReader::LabelValues(
     if (!m.prefix().empty()) narrow = &m;
   }
   VARVE_RETURN_IF_ERROR(ForEachValue(
-      context, *name, narrow, [&](uint32_t, const std::string& value) {
+      context, *name, narrow, [&](uint32_t, std::string_view value) {
         const bool match = std::all_of(
             matchers.begin(), matchers.end(), [&](const Matcher& m) {
               return m.name() != label || m.Matches(value);
             });
-        if (match) values.push_back(value);
+        if (match) values.emplace_back(value);
         return values.size() < limit_count;
       }));
   return values;

@@ -50,6 +50,42 @@ void Walk(std::span<const uint32_t> ids, std::span<const uint32_t> other,
   }
 }
 
+/// Calls begin(number of ids), then run(first, delta, count) for the ids first,
+/// first + delta, ... until it gives false. The runs are as many ids as begin()
+/// was told, all below `series`.
+template <typename Begin, typename Run>
+absl::Status ForEachRun(std::string_view bytes, uint32_t series,
+                        const Begin& begin, const Run& run) {
+  Decoder in(bytes);
+  const uint8_t tag = in.U8();
+  const bool tokens = tag == kTokens;
+  if (!in.ok()) return Malformed();
+  if (!tokens && (tag == 0 || tag > kShortMax)) {
+    return Unimplemented(
+        "posting list of kind {}, which this version does not know", tag);
+  }
+  uint64_t left = tokens ? in.VarintAtMost(series) : tag;
+  begin(left);
+  uint64_t last = UINT64_MAX;  // -1
+  while (left > 0) {
+    const uint64_t token = in.Varint();
+    const uint64_t delta = tokens ? token >> 1 : token;
+    const uint64_t repeats =
+        tokens && (token & 1) != 0 ? in.VarintAtMost(left) + 2 : 1;
+    if (!in.ok() || delta == 0 || delta > series || repeats > left ||
+        last + delta * repeats >= series) {
+      return Malformed();
+    }
+    left -= repeats;
+    if (!run(static_cast<uint32_t>(last + delta), static_cast<uint32_t>(delta),
+             static_cast<uint32_t>(repeats))) {
+      return absl::OkStatus();
+    }
+    last += delta * repeats;
+  }
+  return in.done() ? absl::OkStatus() : Malformed();
+}
+
 }  // namespace
 
 void PutPosting(std::string* out, std::span<const uint32_t> ids) {
@@ -85,33 +121,44 @@ uint64_t PostingLength(std::string_view bytes) {
 }
 
 absl::Status AppendPosting(std::string_view bytes, uint32_t series, Ids* out) {
-  Decoder in(bytes);
-  const uint8_t tag = in.U8();
-  const bool tokens = tag == kTokens;
-  if (!in.ok()) return Malformed();
-  if (!tokens && (tag == 0 || tag > kShortMax)) {
-    return Unimplemented(
-        "posting list of kind {}, which this version does not know", tag);
-  }
-  uint64_t left = tokens ? in.VarintAtMost(series) : tag;
-  out->reserve(out->size() + left);
-  uint64_t next = UINT64_MAX;
-  while (left > 0) {
-    const uint64_t token = in.Varint();
-    const uint64_t delta = tokens ? token >> 1 : token;
-    const uint64_t repeats =
-        tokens && (token & 1) != 0 ? in.VarintAtMost(left) + 2 : 1;
-    if (!in.ok() || delta == 0 || delta > series || repeats > left) {
-      return Malformed();
-    }
-    left -= repeats;
-    for (uint64_t i = 0; i < repeats; ++i) {
-      next += delta;
-      if (next >= series) return Malformed();
-      out->push_back(static_cast<uint32_t>(next));
-    }
-  }
-  return in.done() ? absl::OkStatus() : Malformed();
+  const size_t begin = out->size();
+  uint32_t* at = nullptr;
+  const absl::Status status = ForEachRun(
+      bytes, series,
+      [&](uint64_t ids) {
+        // Lists are appended one by one: growing each time by just as much as
+        // is needed would copy what is there each time.
+        if (out->capacity() < begin + ids) {
+          out->reserve(std::max<size_t>(begin + ids, 2 * out->capacity()));
+        }
+        out->resize(begin + ids);
+        at = out->data() + begin;
+      },
+      [&](uint32_t first, uint32_t delta, uint32_t count) {
+        for (uint32_t i = 0; i < count; ++i) *at++ = first + i * delta;
+        return true;
+      });
+  if (!status.ok()) out->resize(begin);
+  return status;
+}
+
+absl::StatusOr<bool> PostingIntersects(std::string_view bytes, uint32_t series,
+                                       const IdBits& ids) {
+  bool found = false;
+  VARVE_RETURN_IF_ERROR(ForEachRun(
+      bytes, series, [](uint64_t) {},
+      [&](uint32_t first, uint32_t delta, uint32_t count) {
+        for (uint32_t i = 0; i < count && !found; ++i) {
+          found = ids.Has(first + i * delta);
+        }
+        return !found;
+      }));
+  return found;
+}
+
+IdBits::IdBits(uint32_t series, std::span<const uint32_t> ids)
+    : words_((uint64_t{series} + 63) / 64) {
+  for (const uint32_t id : ids) words_[id / 64] |= uint64_t{1} << (id % 64);
 }
 
 void SortUnion(uint32_t series, Ids* ids) {
@@ -156,16 +203,6 @@ void Subtract(Ids* ids, std::span<const uint32_t> other) {
     return true;
   });
   ids->resize(n);
-}
-
-bool Intersects(std::span<const uint32_t> a, std::span<const uint32_t> b) {
-  if (a.size() > b.size()) std::swap(a, b);
-  bool found = false;
-  Walk(a, b, [&](uint32_t, bool both) {
-    found = both;
-    return !both;
-  });
-  return found;
 }
 
 }  // namespace varve

@@ -32,6 +32,24 @@ void SortUnion(uint32_t series, Ids* ids);
 void Intersect(Ids* ids, std::span<const uint32_t> other);
 /// Removes the ids that are in `other`.
 void Subtract(Ids* ids, std::span<const uint32_t> other);
-bool Intersects(std::span<const uint32_t> a, std::span<const uint32_t> b);
+
+/// A set of ids of one block, for probing. Immutable.
+class IdBits {
+ public:
+  /// REQUIRES: every id is below `series`.
+  IdBits(uint32_t series, std::span<const uint32_t> ids);
+  bool Has(uint32_t id) const {
+    return (words_[id / 64] >> (id % 64) & 1) != 0;
+  }
+
+ private:
+  std::vector<uint64_t> words_;
+};
+
+/// Whether any id of the list is in `ids`, which is for so many `series`. Reads
+/// no further than to the first one; DataLoss as AppendPosting, but for what
+/// follows.
+absl::StatusOr<bool> PostingIntersects(std::string_view bytes, uint32_t series,
+                                       const IdBits& ids);
 
 }  // namespace varve
