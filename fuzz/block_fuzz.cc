@@ -10,11 +10,9 @@
 #include "storage/block.h"
 #include "storage/block_file.h"
 #include "storage/block_source.h"
-#include "storage/block_writer.h"
 #include "storage/check.h"
-#include "storage/index_writer.h"
 #include "storage/status_macros.h"
-#include "tests/support/block_data.h"
+#include "tests/support/lone_block.h"
 #include "tests/support/map_index_rows.h"
 #include "tests/support/memory_file_system.h"
 
@@ -34,30 +32,7 @@ constexpr TimeWindow kWindow{0, 7200 * 1000};
 
 struct Parts {
   std::vector<std::pair<SectionKind, std::string>> sections;
-  std::vector<std::pair<std::string, std::string>> rows;
-};
-
-/// Passes series on to the block and the index, as the store's builder does.
-class Builder final : public BlockBuilder {
- public:
-  explicit Builder(FileSystem* fs) {
-    auto writer = BlockWriter::Create(fs, kPath, 0, 0, kWindow);
-    VARVE_CHECK(writer.ok());
-    writer_ = *std::move(writer);
-  }
-  absl::Status AddSeries(const Labels& labels,
-                         std::span<const SampleColumns> chunks) override {
-    index_.AddSeries(labels);
-    return writer_->AddSeries(chunks);
-  }
-  std::vector<std::pair<std::string, std::string>> Finish() {
-    VARVE_CHECK(writer_->Finish().ok());
-    return index_.Finish();
-  }
-
- private:
-  std::unique_ptr<BlockWriter> writer_;
-  IndexWriter index_;
+  IndexRowList rows;
 };
 
 Parts MakeParts() {
@@ -68,10 +43,9 @@ Parts MakeParts() {
   options.samples_max = 60;
   MemoryFileSystem fs;
   VARVE_CHECK(fs.CreateDir("/blocks").ok());
-  Builder builder(&fs);
-  VARVE_CHECK(AddAll(RandomData(options, &random), kWindow, 30, &builder).ok());
   Parts parts;
-  parts.rows = builder.Finish();
+  parts.rows =
+      WriteLoneBlock(&fs, kPath, RandomData(options, &random), kWindow, 30);
   auto file = BlockFile::Open(&fs, kPath);
   VARVE_CHECK(file.ok());
   for (const SectionKind kind : {SectionKind::kMeta, SectionKind::kGroups}) {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -169,9 +171,25 @@ struct SubqueryExpr final : Expr {
 };
 
 /// A function as the parser knows it; one immutable table for all.
+/// The types of a function's arguments: a list that a constant can hold.
+class ArgumentTypes {
+ public:
+  constexpr ArgumentTypes(std::initializer_list<ValueType> types) {
+    for (const ValueType type : types) types_[size_++] = type;
+  }
+  constexpr size_t size() const { return size_; }
+  constexpr bool empty() const { return size_ == 0; }
+  constexpr ValueType operator[](size_t i) const { return types_[i]; }
+  constexpr ValueType back() const { return types_[size_ - 1]; }
+
+ private:
+  std::array<ValueType, 5> types_ = {};
+  size_t size_ = 0;
+};
+
 struct FunctionSignature {
   std::string_view name;
-  std::vector<ValueType> arguments;
+  ArgumentTypes arguments;
   /// 0: exactly the arguments; n > 0: the last argument may repeat, up to n
   /// more than arguments.size() - 1 (and may be missing); -1: without limit.
   int variadic = 0;

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 
+#include "query/histogram_arithmetic.h"
 #include "query/kahan.h"
 #include "storage/sample.h"
 
@@ -16,10 +17,6 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kDeltaTolerance = 1e-12;
 
 double Nan() { return std::bit_cast<double>(kNormalNanBits); }
-
-bool UsesCustomBuckets(const FloatHistogram& h) {
-  return h.schema == kCustomBucketsSchema;
-}
 
 /// Merges neighbours of equal bounds, as `0.5` and `5e-1` give them.
 void Coalesce(std::vector<ClassicBucket>* buckets) {
@@ -69,29 +66,11 @@ ClassicQuantile MakeMonotonic(std::vector<ClassicBucket>* buckets) {
   return lifted;
 }
 
-/// The upper bound of bucket `index` of an exponential schema.
-double Bound(int32_t index, int32_t schema) {
-  if (schema < 0) {
-    const int64_t exponent = static_cast<int64_t>(index) << -schema;
-    if (exponent == 1024) return std::numeric_limits<double>::max();
-    return std::ldexp(
-        1.0, static_cast<int>(std::clamp<int64_t>(exponent, -1100, 1100)));
-  }
-  const int32_t per_octave = int32_t{1} << schema;
-  const int32_t fraction = index & (per_octave - 1);
-  const int32_t octave = index >> schema;
-  // The bound of the last bucket would be 2^1024; it is the largest number.
-  if (fraction == 0 && octave == 1024) {
-    return std::numeric_limits<double>::max();
-  }
-  return std::ldexp(std::exp2(static_cast<double>(fraction) / per_octave),
-                    octave);
-}
-
 NativeBucket PositiveBucket(const FloatHistogram& h, int32_t index,
                             double count) {
   if (!UsesCustomBuckets(h)) {
-    return {Bound(index - 1, h.schema), Bound(index, h.schema), count};
+    return {BucketBound(index - 1, h.schema), BucketBound(index, h.schema),
+            count};
   }
   const auto size = static_cast<int32_t>(h.custom_values.size());
   const auto at = [&](int32_t i) {
@@ -240,11 +219,11 @@ std::vector<NativeBucket> BucketsOf(const FloatHistogram& histogram) {
   const FloatHistogram& h = histogram;
   std::vector<NativeBucket> buckets;
   buckets.reserve(h.negative_buckets.size() + h.positive_buckets.size() + 1);
-  ForEachBucket(
-      h.negative_spans, h.negative_buckets, [&](int32_t index, double count) {
-        buckets.push_back(
-            {-Bound(index, h.schema), -Bound(index - 1, h.schema), count});
-      });
+  ForEachBucket(h.negative_spans, h.negative_buckets,
+                [&](int32_t index, double count) {
+                  buckets.push_back({-BucketBound(index, h.schema),
+                                     -BucketBound(index - 1, h.schema), count});
+                });
   std::reverse(buckets.begin(), buckets.end());
   const double zero = h.zero_threshold;
   for (NativeBucket& bucket : buckets) {

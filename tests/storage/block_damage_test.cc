@@ -7,12 +7,11 @@
 
 #include "storage/block.h"
 #include "storage/block_source.h"
-#include "storage/block_writer.h"
 #include "storage/coding.h"
 #include "storage/crc32c.h"
-#include "storage/index_writer.h"
 #include "storage/status_macros.h"
 #include "tests/support/block_data.h"
+#include "tests/support/lone_block.h"
 #include "tests/support/map_index_rows.h"
 #include "tests/support/memory_file_system.h"
 #include "tests/support/seed.h"
@@ -22,29 +21,6 @@ namespace varve {
 namespace {
 
 constexpr const char* kPath = "/blocks/d0-p0.block";
-
-/// Collects what the store's builder would pass on.
-class RawBuilder final : public BlockBuilder {
- public:
-  explicit RawBuilder(FileSystem* fs) {
-    auto writer = BlockWriter::Create(fs, kPath, 0, 0, {-50000, 3600000});
-    EXPECT_TRUE(writer.ok()) << writer.status();
-    writer_ = *std::move(writer);
-  }
-  absl::Status AddSeries(const Labels& labels,
-                         std::span<const SampleColumns> chunks) override {
-    index_.AddSeries(labels);
-    return writer_->AddSeries(chunks);
-  }
-  std::vector<std::pair<std::string, std::string>> Finish() {
-    EXPECT_TRUE(writer_->Finish().ok());
-    return index_.Finish();
-  }
-
- private:
-  std::unique_ptr<BlockWriter> writer_;
-  IndexWriter index_;
-};
 
 /// A bit of everything a block can hold; always the same.
 MapSource FixedData() {
@@ -82,17 +58,14 @@ MapSource FixedData() {
 
 struct Made {
   std::string block;
-  std::vector<std::pair<std::string, std::string>> rows;
+  IndexRowList rows;
 };
 
 Made Make(const MapSource& data) {
   MemoryFileSystem fs;
   EXPECT_TRUE(fs.CreateDir("/blocks").ok());
-  RawBuilder builder(&fs);
-  const absl::Status s = AddAll(data, {-50000, 3600000}, 120, &builder);
-  EXPECT_TRUE(s.ok()) << s;
   Made made;
-  made.rows = builder.Finish();
+  made.rows = WriteLoneBlock(&fs, kPath, data, {-50000, 3600000}, 120);
   made.block = *ReadFile(&fs, kPath, 1 << 20);
   return made;
 }
@@ -283,7 +256,7 @@ std::string ReadGolden(std::string_view name) {
 }
 
 void ExpectFixedData(const std::string& block, const std::string& index) {
-  std::vector<std::pair<std::string, std::string>> rows;
+  IndexRowList rows;
   for (Decoder in(index); in.remaining() > 0;) {
     const std::string key(in.Text());
     rows.emplace_back(key, in.Text());
