@@ -1,17 +1,15 @@
 // prometheus.Histogram of the remote-write message to our histograms.
 
-#include <cmath>
 #include <cstdint>
 #include <utility>
 
 #include "ingest/protobuf_wire.h"
 #include "ingest/write_request.h"
+#include "storage/histogram_check.h"
 #include "storage/status_macros.h"
 
 namespace varve {
 namespace {
-
-constexpr int32_t kSchemaMin = -4, kSchemaMax = 8;
 
 /// The message as it stands, before it is known whether it holds integers or
 /// floats.
@@ -174,26 +172,20 @@ bool ReadField(WireReader* reader, RawHistogram* out) {
   return reader->Skip(type);
 }
 
-absl::Status CheckSpans(const std::vector<HistogramSpan>& spans, size_t buckets,
-                        std::string_view side) {
-  if (buckets > kHistogramBucketsMax || spans.size() > kHistogramBucketsMax) {
-    return InvalidArgument("the histogram has more than {} {} buckets",
-                           kHistogramBucketsMax, side);
+/// Bounds the memory and time that a histogram takes from here on.
+absl::Status CheckSize(const RawHistogram& raw, size_t positive,
+                       size_t negative) {
+  if (positive > kHistogramBucketsMax || Full(raw.positive_spans)) {
+    return InvalidArgument("the histogram has more than {} positive buckets",
+                           kHistogramBucketsMax);
   }
-  uint64_t named = 0;
-  int64_t index = 0;
-  for (size_t i = 0; i < spans.size(); ++i) {
-    named += spans[i].length;
-    index += int64_t{spans[i].offset} + spans[i].length;
-    if ((i > 0 && spans[i].offset < 0) || index > INT32_MAX) {
-      return InvalidArgument("{} span {} of the histogram has offset {}", side,
-                             i + 1, spans[i].offset);
-    }
+  if (negative > kHistogramBucketsMax || Full(raw.negative_spans)) {
+    return InvalidArgument("the histogram has more than {} negative buckets",
+                           kHistogramBucketsMax);
   }
-  if (named != buckets) {
-    return InvalidArgument(
-        "the {} spans of the histogram name {} buckets, but it has {}", side,
-        named, buckets);
+  if (Full(raw.custom_values)) {
+    return InvalidArgument("the histogram has more than {} custom bounds",
+                           kHistogramBucketsMax);
   }
   return absl::OkStatus();
 }
@@ -213,90 +205,9 @@ absl::Status FillBuckets(const std::vector<int64_t>& deltas,
   return absl::OkStatus();
 }
 
-absl::Status FillBuckets(const std::vector<double>& counts,
-                         std::string_view side, std::vector<double>* out) {
-  for (size_t i = 0; i < counts.size(); ++i) {
-    if (counts[i] < 0) {
-      return InvalidArgument("{} bucket {} of the histogram is negative", side,
-                             i + 1);
-    }
-  }
+absl::Status FillBuckets(const std::vector<double>& counts, std::string_view,
+                         std::vector<double>* out) {
   *out = counts;
-  return absl::OkStatus();
-}
-
-absl::Status CheckCustom(const RawHistogram& raw) {
-  if (Full(raw.custom_values)) {
-    return InvalidArgument("the histogram has more than {} custom bounds",
-                           kHistogramBucketsMax);
-  }
-  for (size_t i = 0; i < raw.custom_values.size(); ++i) {
-    const double bound = raw.custom_values[i];
-    // The last bucket's bound, +Inf, is implied and must not be given.
-    if (!std::isfinite(bound)) {
-      return InvalidArgument("custom bound {} of the histogram is {}", i + 1,
-                             bound);
-    }
-    if (i > 0 && bound <= raw.custom_values[i - 1]) {
-      return InvalidArgument("custom bounds of the histogram do not ascend");
-    }
-  }
-  const bool zero =
-      raw.is_float ? raw.zero_count_float == 0 : raw.zero_count_int == 0;
-  if (!zero || raw.zero_threshold != 0 || !raw.negative_spans.empty()) {
-    return InvalidArgument(
-        "a histogram with custom bounds has a zero bucket or negative buckets");
-  }
-  int64_t last = 0;
-  for (const HistogramSpan& span : raw.positive_spans) {
-    last += int64_t{span.offset} + span.length;
-  }
-  if ((!raw.positive_spans.empty() && raw.positive_spans[0].offset < 0) ||
-      last > static_cast<int64_t>(raw.custom_values.size()) + 1) {
-    return InvalidArgument("the histogram has buckets beyond its {} bounds",
-                           raw.custom_values.size());
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckSchema(const RawHistogram& raw) {
-  if (raw.schema == kCustomBucketsSchema) return CheckCustom(raw);
-  if (raw.schema < kSchemaMin || raw.schema > kSchemaMax) {
-    return InvalidArgument("histogram schema {} is not one of {} to {} or {}",
-                           raw.schema, kSchemaMin, kSchemaMax,
-                           kCustomBucketsSchema);
-  }
-  if (!raw.custom_values.empty()) {
-    return InvalidArgument(
-        "a histogram with exponential buckets has custom bounds");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckCounts(const IntHistogram& h) {
-  uint64_t sum = h.zero_count;
-  bool overflow = false;
-  for (const auto* buckets : {&h.positive_buckets, &h.negative_buckets}) {
-    for (uint64_t n : *buckets) {
-      overflow |= __builtin_add_overflow(sum, n, &sum);
-    }
-  }
-  // NaN observations are in the count but in no bucket.
-  const bool fits = std::isnan(h.sum) ? sum <= h.count : sum == h.count;
-  if (overflow || !fits) {
-    return InvalidArgument(
-        "the buckets of the histogram hold {} observations, its count is {}",
-        sum, h.count);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckCounts(const FloatHistogram& h) {
-  // No comparison with the sum of the buckets: rounding would refuse good ones.
-  if (h.count < 0) return InvalidArgument("the histogram's count is negative");
-  if (h.zero_count < 0) {
-    return InvalidArgument("the histogram's zero bucket is negative");
-  }
   return absl::OkStatus();
 }
 
@@ -304,11 +215,7 @@ absl::Status CheckCounts(const FloatHistogram& h) {
 template <typename H, typename Buckets>
 absl::StatusOr<std::shared_ptr<const Histogram>> Finish(
     RawHistogram* raw, H h, const Buckets& positive, const Buckets& negative) {
-  VARVE_RETURN_IF_ERROR(
-      CheckSpans(raw->positive_spans, positive.size(), "positive"));
-  VARVE_RETURN_IF_ERROR(
-      CheckSpans(raw->negative_spans, negative.size(), "negative"));
-  VARVE_RETURN_IF_ERROR(CheckSchema(*raw));
+  VARVE_RETURN_IF_ERROR(CheckSize(*raw, positive.size(), negative.size()));
   VARVE_RETURN_IF_ERROR(FillBuckets(positive, "positive", &h.positive_buckets));
   VARVE_RETURN_IF_ERROR(FillBuckets(negative, "negative", &h.negative_buckets));
   h.reset_hint = raw->hint;
@@ -318,7 +225,7 @@ absl::StatusOr<std::shared_ptr<const Histogram>> Finish(
   h.positive_spans = std::move(raw->positive_spans);
   h.negative_spans = std::move(raw->negative_spans);
   h.custom_values = std::move(raw->custom_values);
-  VARVE_RETURN_IF_ERROR(CheckCounts(h));
+  VARVE_RETURN_IF_ERROR(CheckHistogram(h));
   return std::make_shared<const Histogram>(std::move(h));
 }
 

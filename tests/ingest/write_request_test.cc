@@ -267,6 +267,10 @@ TEST(WriteHistogramTest, RefusesWhatDoesNotFit) {
   EXPECT_THAT(HistogramError(
                   ProtoWriter().Bytes(11, far).PackedZigZag(12, {1, 1}).str()),
               HasSubstr("offset"));
+  const std::string low = ProtoWriter().ZigZag(1, INT32_MIN).Varint(2, 1).str();
+  EXPECT_THAT(
+      HistogramError(ProtoWriter().Bytes(11, low).PackedZigZag(12, {1}).str()),
+      HasSubstr("offset -2147483648"));
   std::vector<int64_t> many(size_t{1} << 17, 0);
   const std::string wide = ProtoWriter().Varint(2, many.size()).str();
   EXPECT_THAT(HistogramError(
