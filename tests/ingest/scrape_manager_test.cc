@@ -196,7 +196,6 @@ TEST_F(ScrapeManagerTest, AnEmptyAnswerIsAGoodScrapeOfNothing) {
 
 TEST_F(ScrapeManagerTest, AHungTargetTimesOutAndOthersGoOn) {
   ScrapeConfig config = Job();
-  config.scrape_timeout_ms = 100;
   {
     MutexLock lock(&mutex_);
     answer_.never = true;
@@ -206,8 +205,12 @@ TEST_F(ScrapeManagerTest, AHungTargetTimesOutAndOthersGoOn) {
     response.body = "c 1\n";
     return response;
   });
-  config.static_configs[0].targets.push_back(
-      Labels{{"__address__", other->address()}});
+  // Real time: short for the one that hangs, ample for the other.
+  config.scrape_timeout_ms = kInterval;
+  config.static_configs[0].targets = {
+      Labels{{"__address__", server_->address()},
+             {"__scrape_timeout__", "100ms"}},
+      Labels{{"__address__", other->address()}}};
   Apply({config});
   RunInterval();
   EXPECT_EQ(Values("up"), "0");
