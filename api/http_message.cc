@@ -36,6 +36,32 @@ std::string_view CutFront(std::string_view* text, char separator) {
   return front;
 }
 
+/// All members of a gzip file.
+absl::StatusOr<std::string> Gunzip(std::string_view packed, size_t bytes_max) {
+  z_stream z = {};
+  VARVE_CHECK(inflateInit2(&z, 15 + 16) == Z_OK);  // + 16: gzip, not zlib
+  // zlib does not write through next_in; its C interface lacks the const.
+  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
+  z.avail_in = static_cast<uInt>(packed.size());
+  std::string out;
+  char buffer[16384];
+  int code = Z_OK;
+  while (code == Z_OK && out.size() <= bytes_max) {
+    z.next_out = reinterpret_cast<Bytef*>(buffer);
+    z.avail_out = sizeof(buffer);
+    code = inflate(&z, Z_NO_FLUSH);
+    out.append(buffer, sizeof(buffer) - z.avail_out);
+    if (code == Z_STREAM_END && z.avail_in > 0) code = inflateReset(&z);
+  }
+  inflateEnd(&z);
+  if (out.size() > bytes_max) {
+    return ResourceExhausted("the form is longer than {} bytes when unpacked",
+                             bytes_max);
+  }
+  if (code == Z_STREAM_END) return out;
+  return InvalidArgument("the body is no gzip file, or a part of one only");
+}
+
 }  // namespace
 
 void HttpDisconnect::Set(std::function<void()> callback) {
@@ -185,6 +211,28 @@ void ParseForm(std::string_view text, HttpPairs* out, std::string* error) {
       fail(fmt::format("invalid URL escape {}", Quote(bad.substr(at, 3))));
     }
   }
+}
+
+absl::Status ReadParams(std::string_view query, size_t form_bytes_max,
+                        WebRequest* request) {
+  const std::string_view type = request->Header("Content-Type");
+  const bool form = (request->method == "POST" || request->method == "PUT") &&
+                    EqualsIgnoreCase(Trim(type.substr(0, type.find(';'))),
+                                     "application/x-www-form-urlencoded");
+  const std::string_view encoding = Trim(request->Header("Content-Encoding"));
+  if (form && (EqualsIgnoreCase(encoding, "gzip") ||
+               EqualsIgnoreCase(encoding, "x-gzip"))) {
+    VARVE_ASSIGN_OR_RETURN(request->body,
+                           Gunzip(request->body, form_bytes_max));
+  } else if (form && !encoding.empty() &&
+             !EqualsIgnoreCase(encoding, "identity")) {
+    return Unimplemented(
+        "Content-Encoding {} of a form is not supported; gzip and identity are",
+        Quote(encoding));
+  }
+  if (form) ParseForm(request->body, &request->params, &request->params_error);
+  ParseForm(query, &request->params, &request->params_error);
+  return absl::OkStatus();
 }
 
 bool EqualsIgnoreCase(std::string_view a, std::string_view b) {

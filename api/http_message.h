@@ -78,6 +78,14 @@ std::optional<std::string> PercentDecode(std::string_view text,
 /// out, and the first of them is named in `error`.
 void ParseForm(std::string_view text, HttpPairs* out, std::string* error);
 
+/// Fills the parameters of a request: of its body, if that is a form, then of
+/// `query`, the URL's. A form may be compressed, Content-Encoding: gzip; what
+/// it unpacks to may be `form_bytes_max` long, else ResourceExhausted.
+/// Unimplemented for other encodings, InvalidArgument for damaged bytes; what
+/// is wrong with single parameters goes to `params_error`.
+absl::Status ReadParams(std::string_view query, size_t form_bytes_max,
+                        WebRequest* request);
+
 /// Case-insensitive comparison of header names and tokens.
 bool EqualsIgnoreCase(std::string_view a, std::string_view b);
 /// Whether an Accept-Encoding takes gzip.

@@ -26,6 +26,7 @@ using tcp = asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr auto kAcceptRetry = std::chrono::milliseconds(100);
+constexpr auto kRoomRetry = std::chrono::milliseconds(50);
 
 // A listening socket that accepts for ever.
 struct Listener {
@@ -84,7 +85,7 @@ class ServerImpl final : public HttpServer, public HttpSessionOwner {
   bool ReserveBody(uint64_t bytes) override;
   void ReleaseBody(uint64_t bytes) override;
   void CountBadRequest() override { bad_requests_.fetch_add(1); }
-  void SetIdle(HttpSession* session, bool idle) override;
+  void SetPhase(HttpSession* session, HttpPhase phase) override;
   void Closed(HttpSession* session) override;
 
  private:
@@ -92,7 +93,10 @@ class ServerImpl final : public HttpServer, public HttpSessionOwner {
   void Accept(Listener* listener);
   void Accepted(Listener* listener, error_code error, tcp::socket socket);
   void AcceptSoon(Listener* listener);
-  bool EvictIdle();
+  void AcceptWhenThereIsRoom(Listener* listener);
+  bool MakeRoom() { return Evict(HttpPhase::kIdle) || EvictStalled(); }
+  bool EvictStalled();
+  bool Evict(HttpPhase phase);
 
   const HttpServerOptions options_;
   HttpHandler* const handler_;
@@ -110,14 +114,20 @@ class ServerImpl final : public HttpServer, public HttpSessionOwner {
   mutable Mutex mutex_;
   CondVar empty_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
-  // Every open session; its place among the idle ones, if it is idle.
-  using IdleList = std::list<HttpSession*>;
-  IdleList idle_ ABSL_GUARDED_BY(mutex_);  // longest idle first
+  // Every open session; its place among those that wait for their client, if
+  // it is one: the one that has waited longest comes first.
+  using WaitList = std::list<HttpSession*>;
+  WaitList idle_ ABSL_GUARDED_BY(mutex_);
+  WaitList uploading_ ABSL_GUARDED_BY(mutex_);
   struct Known {
     std::weak_ptr<HttpSession> session;
-    bool idle = false;
-    IdleList::iterator place;
+    HttpPhase phase = HttpPhase::kServing;
+    std::chrono::steady_clock::time_point since;  // of the last progress
+    WaitList::iterator place;
   };
+  WaitList* ListOf(HttpPhase phase) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return phase == HttpPhase::kIdle ? &idle_ : &uploading_;
+  }
   std::unordered_map<HttpSession*, Known> sessions_ ABSL_GUARDED_BY(mutex_);
   std::vector<Listener*> paused_ ABSL_GUARDED_BY(mutex_);
 };
@@ -183,7 +193,7 @@ void ServerImpl::Accept(Listener* listener) {
 
 // Out of descriptors, most likely: makes room and tries again.
 void ServerImpl::AcceptSoon(Listener* listener) {
-  EvictIdle();
+  MakeRoom();
   listener->retry.expires_after(kAcceptRetry);
   listener->retry.async_wait([this, listener](error_code error) {
     if (!error) Accept(listener);
@@ -206,44 +216,79 @@ void ServerImpl::Accepted(Listener* listener, error_code error,
     sessions_[session.get()].session = session;
     full = sessions_.size() > static_cast<size_t>(options_.connections_max);
   }
+  // Before it starts, or the newcomer itself might be taken for an idle one.
+  const bool room = !full || MakeRoom();
   session->Start();
-  if (full && !EvictIdle()) {
-    MutexLock lock(&mutex_);
-    if (sessions_.size() > static_cast<size_t>(options_.connections_max)) {
-      paused_.push_back(listener);  // Closed() goes on
-      return;
-    }
-  }
+  if (!room) return AcceptWhenThereIsRoom(listener);
   Accept(listener);
 }
 
-bool ServerImpl::EvictIdle() {
+// A session that ends makes room, and so does one that stalls for long enough.
+void ServerImpl::AcceptWhenThereIsRoom(Listener* listener) {
+  MutexLock lock(&mutex_);
+  if (sessions_.size() <= static_cast<size_t>(options_.connections_max)) {
+    asio::post(*io_, [this, listener] { Accept(listener); });
+    return;
+  }
+  paused_.push_back(listener);  // Closed() goes on, or the timer
+  listener->retry.expires_after(kRoomRetry);
+  listener->retry.async_wait([this, listener](error_code error) {
+    if (error || stopping()) return;
+    const bool room = MakeRoom();
+    {
+      MutexLock again(&mutex_);
+      if (std::erase(paused_, listener) == 0) return;  // Closed() was quicker
+    }
+    if (room) return Accept(listener);
+    AcceptWhenThereIsRoom(listener);
+  });
+}
+
+bool ServerImpl::EvictStalled() {
+  {
+    MutexLock lock(&mutex_);
+    if (uploading_.empty()) return false;
+    const auto stalled =
+        std::chrono::steady_clock::now() - sessions_[uploading_.front()].since;
+    if (stalled < std::chrono::milliseconds(options_.upload_stall_ms)) {
+      return false;
+    }
+  }
+  return Evict(HttpPhase::kUploading);
+}
+
+// Closes the one that has been waiting in this phase for the longest time.
+bool ServerImpl::Evict(HttpPhase phase) {
   std::shared_ptr<HttpSession> victim;
   {
     MutexLock lock(&mutex_);
-    while (!victim && !idle_.empty()) {
-      Known& known = sessions_[idle_.front()];
+    WaitList* list = ListOf(phase);
+    while (!victim && !list->empty()) {
+      Known& known = sessions_[list->front()];
       victim = known.session.lock();
-      known.idle = false;
-      idle_.pop_front();
+      known.phase = HttpPhase::kServing;
+      list->pop_front();
     }
   }
   if (!victim) return false;
   evicted_.fetch_add(1);
-  victim->CloseIfIdle();
+  victim->CloseIf(phase);
   return true;
 }
 
-void ServerImpl::SetIdle(HttpSession* session, bool idle) {
+void ServerImpl::SetPhase(HttpSession* session, HttpPhase phase) {
   MutexLock lock(&mutex_);
   const auto it = sessions_.find(session);
-  if (it == sessions_.end() || it->second.idle == idle) return;
-  it->second.idle = idle;
-  if (idle) {
-    it->second.place = idle_.insert(idle_.end(), session);
-  } else {
-    idle_.erase(it->second.place);
+  if (it == sessions_.end()) return;
+  Known& known = it->second;
+  if (known.phase != HttpPhase::kServing) {
+    ListOf(known.phase)->erase(known.place);
   }
+  known.phase = phase;
+  if (phase == HttpPhase::kServing) return;
+  known.since = std::chrono::steady_clock::now();
+  WaitList* list = ListOf(phase);
+  known.place = list->insert(list->end(), session);
 }
 
 void ServerImpl::Closed(HttpSession* session) {
@@ -252,7 +297,10 @@ void ServerImpl::Closed(HttpSession* session) {
     MutexLock lock(&mutex_);
     const auto it = sessions_.find(session);
     if (it == sessions_.end()) return;
-    if (it->second.idle) idle_.erase(it->second.place);
+    if (const HttpPhase phase = it->second.phase;
+        phase != HttpPhase::kServing) {
+      ListOf(phase)->erase(it->second.place);
+    }
     sessions_.erase(it);
     if (sessions_.empty()) empty_.NotifyAll();
     resume.swap(paused_);
@@ -298,10 +346,11 @@ void ServerImpl::Stop(int64_t grace_ms) {
     for (const auto& listener : listeners_) {
       error_code ignored;
       listener->acceptor.close(ignored);
+      MutexLock lock(&mutex_);
       listener->retry.cancel();
     }
   });
-  while (EvictIdle()) {
+  while (Evict(HttpPhase::kIdle)) {
   }
   const auto end =
       std::chrono::steady_clock::now() + std::chrono::milliseconds(grace_ms);

@@ -36,18 +36,28 @@ struct HttpServerOptions {
   int io_threads = 2;
   std::vector<HttpLaneOptions> lanes;
   /// Beyond this, the connection that has been idle longest is closed for a
-  /// new one; when none is idle, new ones wait in the kernel's queue.
+  /// new one, or else the upload that has stalled longest, from
+  /// upload_stall_ms on; when there is neither, new ones wait in the kernel's
+  /// queue.
   int connections_max = 512;
+  int64_t upload_stall_ms = 1000;
   /// From a request's first byte to the end of its header.
   int64_t header_timeout_ms = 30 * 1000;
   /// For the body, and for the next request on a kept connection.
   int64_t read_timeout_ms = 5 * 60 * 1000;
+  /// A body that is slower than this many bytes per second, after the grace,
+  /// gets a 408: 4 KiB/s is a twentieth of what the slowest lines carry.
+  int64_t upload_rate_min = 4096;
+  int64_t upload_grace_ms = 15 * 1000;
   /// For each piece of an answer, besides a second per 64 KiB of it.
   int64_t write_timeout_ms = 60 * 1000;
   uint32_t header_bytes_max = 1 << 20;
   uint64_t body_bytes_max = uint64_t{64} << 20;
-  /// Bodies of all connections together; beyond it requests get a 503.
+  /// What has arrived of the bodies of all connections together; beyond it
+  /// requests get a 503.
   uint64_t bodies_bytes_max = uint64_t{512} << 20;
+  /// Forms that come compressed may be so long.
+  uint64_t form_bytes_max = uint64_t{10} << 20;
   /// Answers shorter than this are not compressed.
   size_t gzip_bytes_min = 1024;
   Clock* clock = Clock::System();
@@ -57,7 +67,7 @@ struct HttpServerOptions {
 struct HttpServerStats {
   int64_t connections = 0;  ///< open now
   int64_t accepted = 0;
-  int64_t evicted = 0;       ///< closed while idle to make room
+  int64_t evicted = 0;       ///< closed to make room: idle or stalled
   int64_t bad_requests = 0;  ///< answered 4xx before any handler saw them
   std::vector<size_t> lane_queued;
   std::vector<size_t> lane_running;

@@ -1,6 +1,5 @@
 #include "api/http_session.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
 
@@ -8,6 +7,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
@@ -15,10 +15,11 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <chrono>
-#include <ctime>
 #include <exception>
 #include <optional>
 #include <utility>
+
+#include "api/http_answer.h"
 
 namespace varve {
 namespace {
@@ -28,27 +29,16 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using tcp = asio::ip::tcp;
 using boost::system::error_code;
+using SteadyTime = std::chrono::steady_clock::time_point;
 
-// A streamed answer is made and written in pieces of about this size.
-constexpr size_t kPieceBytes = 256 * 1024;
 // A body of unknown length may be so long.
 constexpr uint64_t kChunkedBodyMax = uint64_t{16} << 20;
+// Bodies are accounted for in steps of this.
+constexpr uint64_t kReserveBytes = uint64_t{1} << 20;
 // What a client still sends after a final answer is read and dropped up to
 // here, since closing at once would destroy the answer on its way.
 constexpr size_t kLingerBytesMax = size_t{256} << 20;
 constexpr auto kLingerTime = std::chrono::seconds(5);
-
-// The HTTP date of now; one rendering per second and thread.
-std::string_view HttpDate() {
-  thread_local std::time_t rendered = -1;
-  thread_local std::string text;
-  const std::time_t now = std::time(nullptr);
-  if (now != rendered) {
-    rendered = now;
-    text = fmt::format("{:%a, %d %b %Y %H:%M:%S} GMT", fmt::gmtime(now));
-  }
-  return text;
-}
 
 std::string_view View(beast::string_view text) {
   return {text.data(), text.size()};
@@ -57,7 +47,9 @@ std::string_view View(beast::string_view text) {
 class Session final : public HttpSession {
  public:
   Session(tcp::socket socket, HttpSessionOwner* owner)
-      : stream_(std::move(socket)), owner_(owner) {
+      : stream_(std::move(socket)),
+        owner_(owner),
+        body_timer_(stream_.get_executor()) {
     error_code error;
     const tcp::endpoint peer = stream_.socket().remote_endpoint(error);
     if (!error) client_ = peer.address().to_string();
@@ -72,7 +64,7 @@ class Session final : public HttpSession {
     asio::dispatch(stream_.get_executor(),
                    [self = Self()] { self->AwaitRequest(); });
   }
-  void CloseIfIdle() override;
+  void CloseIf(HttpPhase phase) override;
   void Abort() override;
 
  private:
@@ -81,21 +73,20 @@ class Session final : public HttpSession {
   // One request and its answer; the lane's thread and the strand take turns.
   struct Exchange {
     WebRequest request;
+    std::string query;  // of the URL, as it came
     WebResponse response;
-    std::string header;
-    std::string piece;  // what is written now, framing included
-    std::unique_ptr<GzipStream> gzip;
+    HttpAnswer answer;
     int lane = HttpHandler::kInline;
-    bool keep_alive = true;
-    bool http11 = true;
-    bool chunked = false;
-    bool last = true;     // no piece after this one
     bool linger = false;  // the client is still sending
   };
   using ExchangePtr = std::shared_ptr<Exchange>;
 
   std::shared_ptr<Session> Self() {
     return std::static_pointer_cast<Session>(shared_from_this());
+  }
+  void SetPhase(HttpPhase phase) {
+    phase_ = phase;
+    owner_->SetPhase(this, phase);
   }
   void ExpiresAfter(int64_t ms) {
     stream_.expires_after(std::chrono::milliseconds(ms));
@@ -106,8 +97,12 @@ class Session final : public HttpSession {
   void ReadHeader();
   void HeaderRead(error_code error);
   bool CheckBody(std::optional<uint64_t> length);
+  bool ReserveBody();
   void ReadBody();
-  void BodyRead(error_code error);
+  void ReadMore();
+  void BodyRead(error_code error, size_t bytes);
+  void SetBodyDeadline();
+  void WatchDeadline();
   void Refuse(int status, std::string_view text);
   void RefuseFor(error_code error);
   void Dispatch();
@@ -116,7 +111,6 @@ class Session final : public HttpSession {
   // On the lane.
   void Answer(const ExchangePtr& exchange);
   void MakeFirstPiece(Exchange* exchange);
-  void MakeNextPiece(Exchange* exchange);
 
   // Writing, on the strand.
   void Write(const ExchangePtr& exchange);
@@ -133,8 +127,16 @@ class Session final : public HttpSession {
   std::string client_;
   beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
+  // The body that is being read: at most so long, so much of it is here, so
+  // much was accounted for, and the rest must come at this rate.
+  uint64_t body_max_ = 0;
+  uint64_t received_ = 0;
   uint64_t reserved_ = 0;
-  bool idle_ = false;
+  SteadyTime body_began_;
+  SteadyTime body_deadline_;
+  asio::steady_timer body_timer_;
+  bool body_late_ = false;
+  HttpPhase phase_ = HttpPhase::kServing;
   bool watching_ = false;
   size_t lingered_ = 0;
 
@@ -145,8 +147,7 @@ class Session final : public HttpSession {
 // ------------------------------------------------------------------- reading
 
 void Session::AwaitRequest() {
-  idle_ = true;
-  owner_->SetIdle(this, true);
+  SetPhase(HttpPhase::kIdle);
   if (owner_->stopping()) return Close();
   if (buffer_.size() > 0) return ReadHeader();  // pipelined
   ExpiresAfter(owner_->options().read_timeout_ms);
@@ -170,8 +171,7 @@ void Session::ReadHeader() {
 
 void Session::HeaderRead(error_code error) {
   if (error) return RefuseFor(error);
-  idle_ = false;
-  owner_->SetIdle(this, false);
+  SetPhase(HttpPhase::kUploading);
   std::optional<uint64_t> length = 0;
   if (parser_->chunked()) {
     length = std::nullopt;
@@ -198,32 +198,82 @@ void Session::HeaderRead(error_code error) {
 // Answers and returns false when the body may not be read.
 bool Session::CheckBody(std::optional<uint64_t> length) {
   const uint64_t max = owner_->options().body_bytes_max;
-  const uint64_t reserve = length.value_or(std::min(max, kChunkedBodyMax));
-  if (reserve > max) {
+  if (length.value_or(0) > max) {
     Refuse(413, fmt::format("request body of {} bytes is longer than {} bytes",
-                            reserve, max));
+                            *length, max));
     return false;
   }
-  if (!owner_->ReserveBody(reserve)) {
+  body_max_ = length.value_or(std::min(max, kChunkedBodyMax));
+  parser_->body_limit(body_max_);
+  received_ = 0;
+  return ReserveBody();
+}
+
+// Accounts for what is here and the next piece; what a client only announces
+// costs others nothing. Answers and returns false when there is no room.
+bool Session::ReserveBody() {
+  const uint64_t wanted = std::min(body_max_, received_ + kReserveBytes);
+  if (wanted <= reserved_) return true;
+  if (!owner_->ReserveBody(wanted - reserved_)) {
     Refuse(503, "too many large requests at once");
     return false;
   }
-  reserved_ = reserve;
-  parser_->body_limit(reserve);
+  reserved_ = wanted;
   return true;
 }
 
 void Session::ReadBody() {
   if (parser_->is_done()) return Dispatch();
-  ExpiresAfter(owner_->options().read_timeout_ms);
-  http::async_read(
-      stream_, buffer_, *parser_,
-      [self = Self()](error_code error, size_t) { self->BodyRead(error); });
+  stream_.expires_never();  // the deadline moves with what arrives
+  body_late_ = false;
+  body_began_ = std::chrono::steady_clock::now();
+  SetBodyDeadline();
+  WatchDeadline();
+  ReadMore();
 }
 
-void Session::BodyRead(error_code error) {
+void Session::ReadMore() {
+  http::async_read_some(stream_, buffer_, *parser_,
+                        [self = Self()](error_code error, size_t bytes) {
+                          self->BodyRead(error, bytes);
+                        });
+}
+
+void Session::BodyRead(error_code error, size_t bytes) {
+  if (body_late_) {
+    return Refuse(408, fmt::format("the request body came too slowly: {} bytes "
+                                   "had arrived when time was up",
+                                   received_));
+  }
   if (error) return RefuseFor(error);
-  Dispatch();
+  if (parser_->is_done()) return Dispatch();
+  received_ += bytes;
+  if (received_ + kReserveBytes / 2 > reserved_ && !ReserveBody()) return;
+  SetPhase(HttpPhase::kUploading);
+  SetBodyDeadline();
+  ReadMore();
+}
+
+void Session::SetBodyDeadline() {
+  const HttpServerOptions& o = owner_->options();
+  const auto earned = static_cast<int64_t>(received_) * 1000 /
+                      std::max<int64_t>(1, o.upload_rate_min);
+  body_deadline_ =
+      body_began_ + std::chrono::milliseconds(std::min(
+                        o.read_timeout_ms, o.upload_grace_ms + earned));
+}
+
+// Ends the reading at the deadline; looks again when it has moved meanwhile.
+void Session::WatchDeadline() {
+  body_timer_.expires_at(body_deadline_);
+  body_timer_.async_wait([self = Self()](error_code error) {
+    if (error || self->phase_ != HttpPhase::kUploading) return;
+    if (std::chrono::steady_clock::now() < self->body_deadline_) {
+      return self->WatchDeadline();
+    }
+    self->body_late_ = true;
+    self->stream_.cancel();
+  });
 }
 
 void Session::RefuseFor(error_code error) {
@@ -232,7 +282,7 @@ void Session::RefuseFor(error_code error) {
   }
   if (error == http::error::body_limit) {
     return Refuse(
-        413, fmt::format("request body is longer than {} bytes", reserved_));
+        413, fmt::format("request body is longer than {} bytes", body_max_));
   }
   if (error == http::error::bad_version) {
     return Refuse(505, "HTTP Version Not Supported");
@@ -250,11 +300,11 @@ void Session::RefuseFor(error_code error) {
 // An answer before any handler saw the request; the connection ends with it.
 void Session::Refuse(int status, std::string_view text) {
   owner_->CountBadRequest();
-  idle_ = false;
-  owner_->SetIdle(this, false);
+  body_timer_.cancel();
+  SetPhase(HttpPhase::kServing);
   auto exchange = std::make_shared<Exchange>();
   exchange->response = PlainError(status, text);
-  exchange->keep_alive = false;
+  exchange->answer.keep_alive = false;
   exchange->linger = true;
   MakeFirstPiece(exchange.get());
   Write(exchange);
@@ -262,10 +312,10 @@ void Session::Refuse(int status, std::string_view text) {
 
 Session::ExchangePtr Session::TakeRequest() {
   auto exchange = std::make_shared<Exchange>();
-  exchange->keep_alive = parser_->keep_alive();
+  exchange->answer.keep_alive = parser_->keep_alive();
   http::request<http::string_body> message = parser_->release();
   parser_.reset();
-  exchange->http11 = message.version() >= 11;
+  exchange->answer.http11 = message.version() >= 11;
   WebRequest& request = exchange->request;
   request.method = std::string(View(message.method_string()));
   request.client = client_;
@@ -286,22 +336,16 @@ Session::ExchangePtr Session::TakeRequest() {
   auto path = PercentDecode(target.substr(0, question), false);
   if (!path) return nullptr;
   request.path = *std::move(path);
-  const std::string_view type =
-      std::string_view(request.Header("Content-Type"));
-  const std::string_view media = type.substr(0, type.find(';'));
-  if ((request.method == "POST" || request.method == "PUT") &&
-      EqualsIgnoreCase(media, "application/x-www-form-urlencoded")) {
-    ParseForm(request.body, &request.params, &request.params_error);
-  }
   if (question != std::string_view::npos) {
-    ParseForm(target.substr(question + 1), &request.params,
-              &request.params_error);
+    exchange->query = std::string(target.substr(question + 1));
   }
   return exchange;
 }
 
 void Session::Dispatch() {
+  body_timer_.cancel();
   stream_.expires_never();
+  SetPhase(HttpPhase::kServing);
   ExchangePtr exchange = TakeRequest();
   if (!exchange) return Refuse(400, "400 Bad Request: invalid URL escape");
   {
@@ -352,9 +396,9 @@ void Session::Readable() {
   disconnect->Fire();
 }
 
-void Session::CloseIfIdle() {
-  asio::post(stream_.get_executor(), [self = Self()] {
-    if (self->idle_) self->Close();
+void Session::CloseIf(HttpPhase phase) {
+  asio::post(stream_.get_executor(), [self = Self(), phase] {
+    if (self->phase_ == phase) self->Close();
   });
 }
 
@@ -368,10 +412,26 @@ void Session::Abort() {
 
 // ----------------------------------------------------------------- answering
 
+// Why the parameters of a request could not be read.
+WebResponse UnreadableForm(const absl::Status& status) {
+  if (absl::IsResourceExhausted(status)) {
+    return PlainError(413, Message(status));
+  }
+  if (absl::IsUnimplemented(status)) return PlainError(415, Message(status));
+  return PlainError(400, Message(status));
+}
+
 void Session::Answer(const ExchangePtr& exchange) {
   // Our code does not throw, but allocations and libraries may.
   try {
-    exchange->response = owner_->handler()->Handle(exchange->request);
+    const absl::Status params = ReadParams(
+        exchange->query, owner_->options().form_bytes_max, &exchange->request);
+    if (params.ok()) {
+      exchange->response = owner_->handler()->Handle(exchange->request);
+    } else {
+      owner_->CountBadRequest();
+      exchange->response = UnreadableForm(params);
+    }
   } catch (const std::exception& e) {
     exchange->response = PlainError(500, e.what());
   }
@@ -381,90 +441,27 @@ void Session::Answer(const ExchangePtr& exchange) {
                  [self = Self(), exchange] { self->Write(exchange); });
 }
 
-std::string HeaderText(const WebResponse& response) {
-  std::string out = fmt::format("HTTP/1.1 {} {}\r\n", response.status,
-                                HttpReason(response.status));
-  for (const auto& [name, value] : response.headers) {
-    fmt::format_to(std::back_inserter(out), "{}: {}\r\n", name, value);
-  }
-  fmt::format_to(std::back_inserter(out), "Date: {}\r\n", HttpDate());
-  return out;
-}
-
 void Session::MakeFirstPiece(Exchange* exchange) {
-  WebResponse& response = exchange->response;
-  std::string& body = response.body;
-  bool more = response.more != nullptr;
-  while (more && (body.size() < kPieceBytes || !exchange->http11)) {
-    more = response.more(&body);
-  }
-  exchange->last = !more;
-  exchange->chunked = more;
-  const bool bodiless = response.status == 204 || response.status == 304;
-  if (body.size() >= owner_->options().gzip_bytes_min && !bodiless &&
-      AcceptsGzip(exchange->request.Header("Accept-Encoding"))) {
-    exchange->gzip = std::make_unique<GzipStream>();
-    std::string packed;
-    exchange->gzip->Append(body, exchange->last, &packed);
-    body = std::move(packed);
-    response.Set("Content-Encoding", "gzip");
-  }
-  exchange->header = HeaderText(response);
-  std::string& header = exchange->header;
-  if (exchange->chunked) {
-    header.append("Transfer-Encoding: chunked\r\n");
-  } else if (!bodiless) {
-    fmt::format_to(std::back_inserter(header), "Content-Length: {}\r\n",
-                   body.size());
-  }
-  if (owner_->stopping()) exchange->keep_alive = false;
-  if (!exchange->keep_alive) {
-    header.append("Connection: close\r\n");
-  } else if (!exchange->http11) {
-    header.append("Connection: keep-alive\r\n");
-  }
-  header.append("\r\n");
-  if (exchange->request.method == "HEAD") {
-    body.clear();
-    exchange->last = true;
-  } else if (exchange->chunked && !body.empty()) {
-    body = fmt::format("{:x}\r\n{}\r\n", body.size(), body);
-  }
-  exchange->piece = std::move(body);
-}
-
-void Session::MakeNextPiece(Exchange* exchange) {
-  std::string body;
-  bool more = true;
-  while (more && body.size() < kPieceBytes) {
-    more = exchange->response.more(&body);
-  }
-  if (exchange->gzip) {
-    std::string packed;
-    exchange->gzip->Append(body, !more, &packed);
-    body = std::move(packed);
-  }
-  exchange->piece.clear();
-  if (!body.empty()) {
-    exchange->piece = fmt::format("{:x}\r\n{}\r\n", body.size(), body);
-  }
-  if (!more) exchange->piece.append("0\r\n\r\n");
-  exchange->last = !more;
+  if (owner_->stopping()) exchange->answer.keep_alive = false;
+  exchange->answer.First(exchange->request, owner_->options().gzip_bytes_min,
+                         &exchange->response);
 }
 
 // ------------------------------------------------------------------- writing
 
 void Session::Write(const ExchangePtr& exchange) {
-  if (exchange->last) {
+  if (exchange->answer.last) {
     ReleaseBody();
     MutexLock lock(&mutex_);
     disconnect_ = nullptr;
   }
-  const size_t bytes = exchange->header.size() + exchange->piece.size();
+  const size_t bytes =
+      exchange->answer.header.size() + exchange->answer.piece.size();
   ExpiresAfter(owner_->options().write_timeout_ms +
                static_cast<int64_t>(bytes >> 16) * 1000);
   const std::array<asio::const_buffer, 2> buffers = {
-      asio::buffer(exchange->header), asio::buffer(exchange->piece)};
+      asio::buffer(exchange->answer.header),
+      asio::buffer(exchange->answer.piece)};
   asio::async_write(stream_, buffers,
                     [self = Self(), exchange](error_code error, size_t) {
                       self->Written(exchange, error);
@@ -476,13 +473,13 @@ void Session::Written(const ExchangePtr& exchange, error_code error) {
     if (exchange->request.disconnect) exchange->request.disconnect->Fire();
     return Close();
   }
-  if (!exchange->last) {
+  if (!exchange->answer.last) {
     stream_.expires_never();
-    exchange->header.clear();
+    exchange->answer.header.clear();
     const bool taken =
         owner_->lane(exchange->lane)
             ->Submit(client_, [self = Self(), exchange] {
-              self->MakeNextPiece(exchange.get());
+              exchange->answer.Next(&exchange->response);
               asio::dispatch(self->stream_.get_executor(),
                              [self, exchange] { self->Write(exchange); });
             });
@@ -490,11 +487,12 @@ void Session::Written(const ExchangePtr& exchange, error_code error) {
     if (!taken) Close();
     return;
   }
-  if (exchange->keep_alive) return AwaitRequest();
+  if (exchange->answer.keep_alive) return AwaitRequest();
   if (!exchange->linger) return Close();
   error_code ignored;
   stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
   stream_.expires_after(kLingerTime);
+  SetPhase(HttpPhase::kIdle);
   Linger();
 }
 
@@ -514,7 +512,8 @@ void Session::Close() {
   error_code ignored;
   stream_.socket().shutdown(tcp::socket::shutdown_both, ignored);
   stream_.close();
-  owner_->SetIdle(this, false);
+  body_timer_.cancel();
+  SetPhase(HttpPhase::kServing);
 }
 
 }  // namespace

@@ -11,6 +11,13 @@ namespace varve {
 
 class HttpSession;
 
+/// What a connection is doing, as far as making room for others goes.
+enum class HttpPhase : uint8_t {
+  kIdle,       ///< waits for a request, in the middle of a header, or lingers
+  kUploading,  ///< in the middle of a body
+  kServing,    ///< has a whole request
+};
+
 /// What a session needs of its server. Thread-safe.
 class HttpSessionOwner {
  public:
@@ -23,8 +30,8 @@ class HttpSessionOwner {
   virtual bool ReserveBody(uint64_t bytes) = 0;
   virtual void ReleaseBody(uint64_t bytes) = 0;
   virtual void CountBadRequest() = 0;
-  /// Idle: waiting for a request or in the middle of its header.
-  virtual void SetIdle(HttpSession* session, bool idle) = 0;
+  /// Sessions begin in kServing. Said again, kUploading means progress.
+  virtual void SetPhase(HttpSession* session, HttpPhase phase) = 0;
   virtual void Closed(HttpSession* session) = 0;
 };
 
@@ -38,8 +45,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   virtual ~HttpSession() = default;
 
   virtual void Start() = 0;
-  /// From any thread: closes the connection unless a request is being served.
-  virtual void CloseIfIdle() = 0;
+  /// From any thread: closes the connection if it is still in this phase.
+  virtual void CloseIf(HttpPhase phase) = 0;
   /// From any thread: cancels the request and closes the connection.
   virtual void Abort() = 0;
 };

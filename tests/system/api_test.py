@@ -209,6 +209,32 @@ def test_garbage():
     assert SERVER.call("GET", "/-/healthy")[0] == 200
 
 
+def test_stalled_uploads():
+    """More of them than there are slots, and the server answers others."""
+    stalled = []
+    try:
+        head = (b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\n"
+                b"Content-Length: 1000000\r\n\r\n")
+        for _ in range(1500):
+            s = socket.create_connection(("127.0.0.1", SERVER.port), timeout=60)
+            s.sendall(head + b"and no more")
+            stalled.append(s)
+        for _ in range(5):
+            assert SERVER.call("GET", "/-/healthy", timeout=60)[0] == 200
+    finally:
+        for s in stalled:
+            s.close()
+
+
+def test_compressed_form():
+    headers = {"Content-Type": "application/x-www-form-urlencoded",
+               "Content-Encoding": "gzip"}
+    status, _, body = SERVER.call("POST", "/api/v1/query", gzip.compress(b"query=6*7"), headers)
+    assert (status, json.loads(body)["data"]["result"][1]) == (200, "42"), body
+    status, _, body = SERVER.call("POST", "/api/v1/query", b"query=6*7", headers)
+    assert status == 400 and b"gzip" in body, body
+
+
 def test_thousands_of_idle_connections():
     idle = []
     try:
@@ -285,5 +311,6 @@ if __name__ == "__main__":
             test_grafana_save_and_test, test_grafana_variables, test_grafana_explore,
             test_get_and_post_forms_agree, test_gzip, test_large_answers_are_streamed,
             test_keep_alive, test_errors, test_cors, test_pages, test_size_limits,
-            test_garbage, test_thousands_of_idle_connections, test_query_budgets,
+            test_garbage, test_thousands_of_idle_connections, test_stalled_uploads,
+            test_compressed_form, test_query_budgets,
             test_disconnect_cancels, test_slow_queries_do_not_block_writes_and_health)
