@@ -74,6 +74,9 @@ class DatabaseImpl final : public Database {
       std::string_view query, int64_t start_ms, int64_t end_ms) const override;
 
   TargetsView Targets() const override { return scrapes_->Targets(); }
+  std::vector<TargetMetadata> MetadataOfTargets() const override {
+    return scrapes_->MetadataOfTargets();
+  }
   absl::Status Reload() override;
   ConfigStatus Config() const override;
 

@@ -72,6 +72,7 @@ class HttpRoutes final : public HttpHandler {
   WebResponse QueryRange(WebRequest& request);
   WebResponse QueryExemplars(WebRequest& request);
   WebResponse FormatQueryText(WebRequest& request);
+  WebResponse ParseQuery(WebRequest& request);
   WebResponse NotImplemented(WebRequest& request);
 
   // http_routes_series.cc
@@ -79,6 +80,7 @@ class HttpRoutes final : public HttpHandler {
   WebResponse LabelNames(WebRequest& request);
   WebResponse LabelValues(WebRequest& request);
   WebResponse MetricMetadata(WebRequest& request);
+  WebResponse TargetsMetadata(WebRequest& request);
 
   // http_routes_status.cc
   WebResponse Targets(WebRequest& request);

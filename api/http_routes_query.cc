@@ -400,6 +400,12 @@ WebResponse HttpRoutes::FormatQueryText(WebRequest& request) {
   return ApiSuccess(data);
 }
 
+WebResponse HttpRoutes::ParseQuery(WebRequest& request) {
+  const auto tree = QueryTree(request.Param("query"));
+  if (!tree.ok()) return QueryError(tree.status());
+  return ApiSuccess(*tree);
+}
+
 WebResponse HttpRoutes::NotImplemented(WebRequest& request) {
   return ApiError(
       {"not_implemented", 501},

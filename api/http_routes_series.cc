@@ -138,4 +138,42 @@ WebResponse HttpRoutes::MetricMetadata(WebRequest& request) {
   return ApiSuccess(data);
 }
 
+WebResponse HttpRoutes::TargetsMetadata(WebRequest& request) {
+  VARVE_API_ASSIGN(const int64_t limit, CountParam(request, "limit"));
+  std::vector<Matcher> matchers;
+  if (const auto text = request.Param("match_target"); !text.empty()) {
+    auto parsed = ParseSelector(text);
+    if (!parsed.ok()) {
+      return ApiError(InvalidParam("match_target", Message(parsed.status())));
+    }
+    matchers = *std::move(parsed);
+  }
+  const std::string_view metric = request.Param("metric");
+  std::string data;
+  JsonWriter json(&data);
+  json.BeginArray();
+  int64_t written = 0;
+  for (const TargetMetadata& target : db().MetadataOfTargets()) {
+    // As in Prometheus, the limit never cuts through a target.
+    if (limit >= 0 && written >= limit) break;
+    if (!std::all_of(matchers.begin(), matchers.end(), [&](const Matcher& m) {
+          return m.Matches(target.labels.Get(m.name()));
+        })) {
+      continue;
+    }
+    for (const auto& [family, metadata] : target.families) {
+      if (!metric.empty() && family != metric) continue;
+      json.BeginObject().Key("target").Value(target.labels);
+      if (metric.empty()) json.Field("metric", family);
+      json.Field("type", metadata.type)
+          .Field("help", metadata.help)
+          .Field("unit", metadata.unit)
+          .EndObject();
+      ++written;
+    }
+  }
+  json.EndArray();
+  return ApiSuccess(data);
+}
+
 }  // namespace varve

@@ -183,6 +183,7 @@ class Database {
       std::string_view query, int64_t start_ms, int64_t end_ms) const = 0;
 
   virtual TargetsView Targets() const = 0;
+  virtual std::vector<TargetMetadata> MetadataOfTargets() const = 0;
   /// Reads the configuration file again. InvalidArgument: the old one stays.
   virtual absl::Status Reload() = 0;
   virtual ConfigStatus Config() const = 0;
@@ -202,5 +203,8 @@ class Database {
 absl::StatusOr<std::vector<Matcher>> ParseSelector(std::string_view text);
 /// The query in canonical form.
 absl::StatusOr<std::string> FormatQuery(std::string_view query);
+/// The syntax tree of a query as JSON, as Prometheus's /api/v1/parse_query
+/// gives it; keys in alphabetical order.
+absl::StatusOr<std::string> QueryTree(std::string_view query);
 
 }  // namespace varve

@@ -218,4 +218,9 @@ ActiveTarget ScrapeLoop::View(const std::string& host_name) const {
   return view;
 }
 
+TargetMetadata ScrapeLoop::Families() const {
+  MutexLock lock(&memory_->mutex);
+  return {target_.labels, memory_->series.FamilyMetadata()};
+}
+
 }  // namespace varve

@@ -83,6 +83,7 @@ class ScrapeLoop {
                          const std::vector<SeriesRef>& alive, Db* db);
 
   ActiveTarget View(const std::string& host_name) const;
+  TargetMetadata Families() const;
 
   // Owned by the manager, under its mutex.
   bool busy = false;     ///< a scrape is under way

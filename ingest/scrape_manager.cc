@@ -59,6 +59,7 @@ class Manager final : public ScrapeManager {
   absl::Status ApplyConfig(const std::vector<ScrapeConfig>& configs,
                            const Labels& external_labels) override;
   TargetsView Targets() const override;
+  std::vector<TargetMetadata> MetadataOfTargets() const override;
   ScrapeStats Stats() const override;
   int Step(int wait_ms) override;
   void Stop() override;
@@ -453,27 +454,47 @@ void Manager::Stop() {
 
 // -------------------------------------------------------------------- views
 
+// By URL, then by labels.
+std::vector<std::shared_ptr<ScrapeLoop>> LoopsInOrder(const ScrapePool& pool) {
+  std::vector<std::shared_ptr<ScrapeLoop>> loops;
+  for (const auto& [hash, loop] : pool.loops()) loops.push_back(loop);
+  std::sort(loops.begin(), loops.end(), [](const auto& a, const auto& b) {
+    const ScrapeTarget& x = a->target();
+    const ScrapeTarget& y = b->target();
+    return x.url != y.url ? x.url < y.url : x.labels < y.labels;
+  });
+  return loops;
+}
+
 TargetsView Manager::Targets() const {
   TargetsView view;
   MutexLock lock(&mutex_);
   for (const auto& [name, pool] : pools_) {
     view.pools.push_back(name);
-    const size_t from = view.active.size();
-    for (const auto& [hash, loop] : pool->loops()) {
+    for (const auto& loop : LoopsInOrder(*pool)) {
       view.active.push_back(loop->View(host_name_));
     }
-    std::sort(
-        view.active.begin() + static_cast<std::ptrdiff_t>(from),
-        view.active.end(), [](const ActiveTarget& a, const ActiveTarget& b) {
-          return a.scrape_url != b.scrape_url ? a.scrape_url < b.scrape_url
-                                              : a.labels < b.labels;
-        });
     for (const Labels& labels : pool->dropped()) {
       view.dropped.push_back({labels, name});
     }
     view.dropped_counts.emplace_back(name, pool->dropped_count());
   }
   return view;
+}
+
+std::vector<TargetMetadata> Manager::MetadataOfTargets() const {
+  std::vector<std::shared_ptr<ScrapeLoop>> loops;
+  {
+    MutexLock lock(&mutex_);
+    for (const auto& [name, pool] : pools_) {
+      auto more = LoopsInOrder(*pool);
+      std::move(more.begin(), more.end(), std::back_inserter(loops));
+    }
+  }
+  // Without the lock: a target's memory is held while a scrape is stored.
+  std::vector<TargetMetadata> out;
+  for (const auto& loop : loops) out.push_back(loop->Families());
+  return out;
 }
 
 ScrapeStats Manager::Stats() const {

@@ -48,6 +48,12 @@ struct TargetsView {
   std::vector<std::string> pools;
 };
 
+/// What a target says of its metric families.
+struct TargetMetadata {
+  Labels labels;  ///< of the target, public ones only
+  std::vector<std::pair<std::string, Metadata>> families;  ///< by name
+};
+
 /// Numbers for /metrics.
 struct ScrapeStats {
   int64_t pools = 0;
@@ -100,6 +106,9 @@ class ScrapeManager {
                                    const Labels& external_labels) = 0;
 
   virtual TargetsView Targets() const = 0;
+  /// Of the active targets, in the order of Targets(). Waits for the scrapes
+  /// that are being stored.
+  virtual std::vector<TargetMetadata> MetadataOfTargets() const = 0;
   virtual ScrapeStats Stats() const = 0;
 
   /// One round of what the threads do: refreshes discovery, starts due scrapes,

@@ -430,6 +430,18 @@ void ScrapeSeries::OnMetadata(const TextEntry& line) {
   family.changed = true;
 }
 
+std::vector<std::pair<std::string, Metadata>> ScrapeSeries::FamilyMetadata()
+    const {
+  std::vector<std::pair<std::string, Metadata>> out;
+  out.reserve(families_.size());
+  for (const auto& [name, family] : families_) {
+    out.emplace_back(name, family.metadata);
+  }
+  std::sort(out.begin(), out.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  return out;
+}
+
 void ScrapeSeries::TakeMetadata(WriteBatch* batch) {
   for (auto it = families_.begin(); it != families_.end();) {
     FamilyEntry& family = it->second;

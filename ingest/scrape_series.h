@@ -84,6 +84,9 @@ class ScrapeSeries {
   /// included. For telling whether someone else feeds a series now.
   void CollectLive(std::vector<SeriesRef>* refs) const;
 
+  /// The metadata seen in the last scrapes, by family.
+  std::vector<std::pair<std::string, Metadata>> FamilyMetadata() const;
+
   size_t size() const { return entries_.size(); }
 
  private:

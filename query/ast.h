@@ -170,7 +170,6 @@ struct SubqueryExpr final : Expr {
   TimeShift shift;
 };
 
-/// A function as the parser knows it; one immutable table for all.
 /// The types of a function's arguments: a list that a constant can hold.
 class ArgumentTypes {
  public:
@@ -187,6 +186,7 @@ class ArgumentTypes {
   size_t size_ = 0;
 };
 
+/// A function as the parser knows it; one immutable table for all.
 struct FunctionSignature {
   std::string_view name;
   ArgumentTypes arguments;

@@ -75,20 +75,6 @@ std::string LiteralPrefix(std::string_view pattern) {
   return prefix;
 }
 
-std::string_view Operator(MatchType type) {
-  switch (type) {
-    case MatchType::kEqual:
-      return "=";
-    case MatchType::kNotEqual:
-      return "!=";
-    case MatchType::kRegex:
-      return "=~";
-    case MatchType::kNotRegex:
-      return "!~";
-  }
-  return "=";
-}
-
 /// What is wrong with a regex, in the words of Go's regexp/syntax.
 std::string_view ErrorText(RE2::ErrorCode code) {
   switch (code) {
@@ -126,6 +112,20 @@ std::string_view ErrorText(RE2::ErrorCode code) {
 }
 
 }  // namespace
+
+std::string_view ToString(MatchType type) {
+  switch (type) {
+    case MatchType::kEqual:
+      return "=";
+    case MatchType::kNotEqual:
+      return "!=";
+    case MatchType::kRegex:
+      return "=~";
+    case MatchType::kNotRegex:
+      return "!~";
+  }
+  return "=";
+}
 
 absl::StatusOr<Matcher> Matcher::Create(MatchType type, std::string name,
                                         std::string value) {
@@ -180,7 +180,7 @@ bool Matcher::Matches(std::string_view v) const {
 
 std::string Matcher::ToString() const {
   const std::string name = IsLegacyLabelName(name_) ? name_ : Quote(name_);
-  return fmt::format("{}{}{}", name, Operator(type_), Quote(value_));
+  return fmt::format("{}{}{}", name, varve::ToString(type_), Quote(value_));
 }
 
 }  // namespace varve

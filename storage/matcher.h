@@ -10,6 +10,8 @@
 namespace varve {
 
 enum class MatchType : uint8_t { kEqual, kNotEqual, kRegex, kNotRegex };
+/// `=`, `!=`, `=~`, `!~`.
+std::string_view ToString(MatchType type);
 
 /// One label matcher of a selector. A label that is absent matches as "".
 /// Regexes are RE2 syntax, anchored at both ends, and `.` matches newlines.

@@ -289,6 +289,42 @@ TEST_F(HttpRoutesTest, Targets) {
             R"(200 {"status":"success","data":{"scrapePools":["j"]}})");
 }
 
+TEST_F(HttpRoutesTest, TargetsMetadata) {
+  const std::string a =
+      R"({"target":{"instance":"x","job":"j"},"metric":"a","type":"counter",)"
+      R"("help":"Help of \"a\".","unit":""})";
+  const std::string b =
+      R"({"target":{"instance":"x","job":"j"},"metric":"b","type":"gauge",)"
+      R"("help":"","unit":"s"})";
+  const std::string other =
+      R"({"target":{"instance":"y"},"metric":"b","type":"unknown",)"
+      R"("help":"","unit":""})";
+  db_.target_metadata = {
+      {{{"instance", "x"}, {"job", "j"}},
+       {{"a", {.type = "counter", .unit = "", .help = "Help of \"a\"."}},
+        {"b", {.type = "gauge", .unit = "s", .help = ""}}}},
+      {{{"instance", "y"}}, {{"b", {"unknown", "", ""}}}}};
+  const auto answer = [&](std::string_view parameters) {
+    return Get(fmt::format("/api/v1/targets/metadata?{}", parameters));
+  };
+  const std::string head = R"(200 {"status":"success","data":[)";
+  EXPECT_EQ(answer(""), head + a + "," + b + "," + other + "]}");
+  EXPECT_EQ(answer("metric=a"),
+            head + R"({"target":{"instance":"x","job":"j"},"type":"counter",)"
+                   R"("help":"Help of \"a\".","unit":""}]})");
+  EXPECT_EQ(answer("match_target={job=\"j\"}"), head + a + "," + b + "]}");
+  EXPECT_EQ(answer("match_target={job=\"k\"}"), head + "]}");
+  EXPECT_EQ(answer("limit=1"), head + a + "," + b + "]}");
+  EXPECT_EQ(answer("limit=0"), head + "]}");
+  EXPECT_EQ(answer("limit=x"),
+            fmt::format("{}\"limit must be a number\"}}", kBad));
+  EXPECT_EQ(answer("match_target={"),
+            fmt::format("{}\"invalid parameter \\\"match_target\\\": 1:2: "
+                        "parse error: unexpected end of input inside "
+                        "braces\"}}",
+                        kBad));
+}
+
 TEST_F(HttpRoutesTest, Status) {
   db_.config.yaml = "global:\n  x: <y>\n";
   EXPECT_EQ(Get("/api/v1/status/config"),
@@ -323,9 +359,14 @@ TEST_F(HttpRoutesTest, Status) {
             R"(200 {"status":"success","data":{"alerts":[]}})");
   EXPECT_EQ(Get("/api/v1/format_query?query=1%2B1"),
             R"(200 {"status":"success","data":"1 + 1"})");
-  EXPECT_THAT(Get("/api/v1/parse_query?query=1"),
-              HasSubstr("501 {\"status\":\"error\",\"errorType\":"
-                        "\"not_implemented\""));
+  EXPECT_EQ(
+      Get("/api/v1/parse_query?query=1"),
+      R"(200 {"status":"success","data":{"type":"numberLiteral","val":"1"}})");
+  EXPECT_EQ(Get("/api/v1/parse_query"),
+            fmt::format("{}\"invalid parameter \\\"query\\\": unknown "
+                        "position: parse error: no expression found in "
+                        "input\"}}",
+                        kBad));
 }
 
 TEST_F(HttpRoutesTest, MethodsAndUnknownPaths) {

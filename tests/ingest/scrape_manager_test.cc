@@ -165,6 +165,21 @@ TEST_F(ScrapeManagerTest, ShowsTargets) {
   EXPECT_EQ(view.dropped_counts[0], (std::pair<std::string, int64_t>("j", 2)));
 }
 
+TEST_F(ScrapeManagerTest, KnowsTheMetadataOfTargets) {
+  Answer("# TYPE b gauge\nb 1\n# HELP a text\n# TYPE a counter\na 1\n");
+  Apply({Job()});
+  EXPECT_EQ(manager_->MetadataOfTargets().at(0).families.size(), 0u);
+  RunInterval();
+  const auto targets = manager_->MetadataOfTargets();
+  ASSERT_EQ(targets.size(), 1u);
+  EXPECT_EQ(targets[0].labels.Get("job"), "j");
+  ASSERT_EQ(targets[0].families.size(), 2u);
+  EXPECT_EQ(targets[0].families[0].first, "a");
+  EXPECT_EQ(targets[0].families[0].second.type, "counter");
+  EXPECT_EQ(targets[0].families[0].second.help, "text");
+  EXPECT_EQ(targets[0].families[1].first, "b");
+}
+
 TEST_F(ScrapeManagerTest, AFailingTargetIsDownAndItsSeriesEnd) {
   Apply({Job()});
   RunInterval();

@@ -17,6 +17,7 @@ class FakeDatabase final : public Database {
  public:
   MapSource map;
   TargetsView targets;
+  std::vector<TargetMetadata> target_metadata;
   std::vector<std::pair<std::string, Metadata>> metadata;
   std::vector<ExemplarSeries> exemplars;
   ConfigStatus config;
@@ -60,6 +61,9 @@ class FakeDatabase final : public Database {
     return exemplars;
   }
   TargetsView Targets() const override { return targets; }
+  std::vector<TargetMetadata> MetadataOfTargets() const override {
+    return target_metadata;
+  }
   absl::Status Reload() override { return reload_status; }
   ConfigStatus Config() const override { return config; }
   absl::Status Flush() override { return flush_status; }

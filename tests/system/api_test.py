@@ -142,7 +142,7 @@ def test_errors():
             ("/api/v1/query_range?query=up&start=0&end=11001&step=1", 400, "bad_data"),
             ("/api/v1/query?query=node_load1%2Bon(job)node_load1&time=" + seconds(T0), 422, "execution"),
             ("/api/v1/query?query=node_load1&timeout=0", 503, "timeout"),
-            ("/api/v1/parse_query?query=1", 501, "not_implemented")):
+            ("/api/v1/parse_query?query=(", 400, "bad_data")):
         got, answer = SERVER.get(path)
         assert (got, answer["status"], answer["errorType"]) == (status, "error", kind), (path, answer)
     for path in ("/nope", "/api/v1/nope", "/api/v2/query", "/-/nope"):
