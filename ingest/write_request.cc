@@ -55,9 +55,9 @@ absl::Status Walker::Charge(int64_t items) {
   if (items_ + samples <= kWriteRequestItemsMax) return absl::OkStatus();
   return ResourceExhausted(
       "the request holds too much: {} series, {} samples, {} histograms, {} "
-      "exemplars; send it in parts",
+      "exemplars, {} metadata; send it in parts",
       out_->series.size(), samples, out_->histograms.size(),
-      out_->exemplars.size());
+      out_->exemplars.size(), out_->metadata.size());
 }
 
 absl::Status Walker::Run() {
@@ -266,7 +266,7 @@ absl::Status Walker::Metadata(std::string_view bytes) {
   out_->metadata.push_back({std::string(family),
                             {std::string(FamilyTypeText(family_type)),
                              std::string(unit), std::string(help)}});
-  return absl::OkStatus();
+  return Charge(kMetadataItems);
 }
 
 /// The first `labels_max` labels of raw label fields, in the order of the

@@ -163,6 +163,10 @@ TEST(WriteRequestTest, MemoryIsBoundedWhateverTheFields) {
   for (int i = 0; i < 530'000; ++i) message.append("\x0a\0", 2);
   EXPECT_THAT(ErrorOf(WalkWriteRequest(message, &request)),
               HasSubstr("the request holds too much: 5242"));
+  message.clear();
+  for (int i = 0; i < 270'000; ++i) message.append("\x1a\x03\x12\x01m", 5);
+  EXPECT_THAT(ErrorOf(WalkWriteRequest(message, &request)),
+              HasSubstr(" 262145 metadata; send it in parts"));
 }
 
 TEST(WriteRequestTest, LongLabelsAreRefused) {
