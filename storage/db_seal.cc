@@ -92,7 +92,8 @@ absl::Status DbImpl::SealStep(int64_t cutoff_ms) {
 absl::Status DbImpl::SealBefore(int64_t cutoff_ms) {
   const int64_t step = kWindowsPerStep * options_.window_ms;
   bool stepped = false;
-  const auto run = [&]() -> absl::Status {
+  const auto run =
+      [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_) -> absl::Status {
     for (int i = 0; i < kStepsMax && head_->min_ms() < cutoff_ms; ++i) {
       const int64_t first =
           WindowOf(head_->min_ms(), options_.window_ms) * options_.window_ms;
