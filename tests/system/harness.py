@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -27,9 +28,15 @@ def peer(name):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on, outside the range from which the system
+    takes the ports of outgoing connections: those of other tests would take one
+    from there between this and the start of the server."""
+    for _ in range(100):
+        port = random.SystemRandom().randrange(10000, 32000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port in 100 attempts")
 
 
 def wait_until(condition, seconds=30, what="condition", pause=0.05):
