@@ -4,13 +4,18 @@
 
 #include <benchmark/benchmark.h>
 
+#include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <map>
+#include <memory>
+#include <random>
 #include <utility>
 #include <vector>
 
 #include "storage/adaptive_ints.h"
 #include "storage/adaptive_values.h"
+#include "storage/chunk_codec.h"
 #include "storage/gorilla.h"
 #include "tests/support/sample_shapes.h"
 
@@ -185,6 +190,88 @@ void BM_EncodeShape(benchmark::State& state, const std::string& shape) {
   state.SetItemsProcessed(state.iterations() *
                           static_cast<int64_t>(columns * kSamples));
 }
+
+/// Latencies in exponential buckets of a factor of 1.09, a chunk per series:
+/// the counts of some 60 buckets grow by some hundred observations a scrape.
+std::vector<SampleColumns> HistogramSeries(size_t count) {
+  std::mt19937_64 random(1);
+  std::vector<SampleColumns> all(count);
+  for (SampleColumns& series : all) {
+    series.kind = SampleColumns::Kind::kHistogram;
+    std::lognormal_distribution<double> latency(
+        -4 + static_cast<double>(random() % 40) / 10, 0.7);
+    IntHistogram h;
+    h.schema = 3;
+    h.zero_threshold = 0x1p-128;
+    // The observations before the chunk find the buckets.
+    std::map<int, uint64_t> buckets;
+    const auto observe = [&](size_t n, bool may_grow) {
+      for (; n > 0; --n) {
+        const double v = latency(random);
+        const auto b =
+            static_cast<int>(std::ceil(std::log2(v) * (1 << h.schema)));
+        if (!may_grow && !buckets.contains(b)) continue;
+        ++buckets[b];
+        h.sum += v;
+        ++h.count;
+      }
+    };
+    observe(20000, true);
+    const int first = buckets.begin()->first;
+    const int last = buckets.rbegin()->first;
+    for (int b = first; b <= last; ++b) buckets.try_emplace(b);
+    h.positive_spans = {{first, static_cast<uint32_t>(last - first + 1)}};
+    for (size_t i = 0; i < kSamples; ++i) {
+      observe(50 + random() % 100, false);
+      h.positive_buckets.clear();
+      for (const auto& [bucket, n] : buckets) h.positive_buckets.push_back(n);
+      series.timestamps.push_back(static_cast<int64_t>(i) * 15000);
+      series.histograms.push_back(std::make_shared<Histogram>(h));
+    }
+  }
+  return all;
+}
+
+void BM_EncodeHistograms(benchmark::State& state) {
+  const auto all = HistogramSeries(25);
+  std::string bytes;
+  for (auto _ : state) {
+    bytes.clear();
+    for (const SampleColumns& series : all) {
+      PutChunk(&bytes, series, 0, series.size());
+    }
+  }
+  const auto histograms = all.size() * kSamples;
+  size_t buckets = 0;
+  for (const SampleColumns& series : all) {
+    buckets +=
+        std::get<IntHistogram>(*series.histograms[0]).positive_buckets.size();
+  }
+  state.SetItemsProcessed(state.iterations() *
+                          static_cast<int64_t>(histograms));
+  state.counters["bytes/histogram"] =
+      static_cast<double>(bytes.size()) / static_cast<double>(histograms);
+  state.counters["buckets"] =
+      static_cast<double>(buckets) / static_cast<double>(all.size());
+}
+BENCHMARK(BM_EncodeHistograms);
+
+void BM_DecodeHistograms(benchmark::State& state) {
+  const auto all = HistogramSeries(25);
+  std::vector<std::string> chunks;
+  for (const SampleColumns& series : all) {
+    PutChunk(&chunks.emplace_back(), series, 0, series.size());
+  }
+  SampleColumns out;
+  for (auto _ : state) {
+    for (const std::string& chunk : chunks) {
+      if (!GetChunk(chunk, kSamples, &out).ok()) std::abort();
+    }
+  }
+  state.SetItemsProcessed(state.iterations() *
+                          static_cast<int64_t>(all.size() * kSamples));
+}
+BENCHMARK(BM_DecodeHistograms);
 
 void Cases(benchmark::internal::Benchmark* b) {
   b->ArgNames({"changing", "jitter_ms"});

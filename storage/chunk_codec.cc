@@ -16,6 +16,9 @@ namespace {
 enum Kind : uint8_t { kFloats = 0, kIntHistograms = 1, kFloatHistograms = 2 };
 constexpr uint8_t kKindMask = 0x03;
 constexpr uint8_t kHasStartTimestamps = 0x04;
+/// The count of an integer histogram is stored less what is in its buckets.
+/// Nearly always nothing is left: only NaN is counted and not in a bucket.
+constexpr uint8_t kCountIsRest = 0x08;
 
 uint64_t Bits(double v) { return std::bit_cast<uint64_t>(v); }
 
@@ -116,6 +119,14 @@ class ColumnReader {
   std::vector<double> floats_;
 };
 
+/// What the buckets hold; wraps.
+uint64_t InBuckets(const IntHistogram& h) {
+  uint64_t sum = h.zero_count;
+  for (const uint64_t bucket : h.positive_buckets) sum += bucket;
+  for (const uint64_t bucket : h.negative_buckets) sum += bucket;
+  return sum;
+}
+
 template <typename C>
 void PutHistograms(std::string* out, const SampleColumns& columns, size_t begin,
                    size_t count) {
@@ -135,7 +146,13 @@ void PutHistograms(std::string* out, const SampleColumns& columns, size_t begin,
 
   ColumnWriter writer(out, count);
   writer.Put([&](size_t i) { return static_cast<int64_t>(at(i).reset_hint); });
-  writer.Put([&](size_t i) { return at(i).count; });
+  writer.Put([&](size_t i) {
+    if constexpr (std::is_same_v<C, uint64_t>) {
+      return at(i).count - InBuckets(at(i));
+    } else {
+      return at(i).count;
+    }
+  });
   writer.Put([&](size_t i) { return at(i).zero_count; });
   writer.Put([&](size_t i) { return at(i).sum; });
   for (size_t b = 0; b < first.positive_buckets.size(); ++b) {
@@ -164,7 +181,8 @@ absl::StatusOr<BasicHistogram<C>> GetLayout(Decoder* in) {
 }
 
 template <typename C>
-absl::Status GetHistograms(Decoder* in, size_t count, SampleColumns* out) {
+absl::Status GetHistograms(Decoder* in, size_t count, bool count_is_rest,
+                           SampleColumns* out) {
   VARVE_ASSIGN_OR_RETURN(const BasicHistogram<C> layout, GetLayout<C>(in));
   // The pointers to const are handed out once all columns are in.
   std::vector<std::shared_ptr<Histogram>> owned(count);
@@ -197,6 +215,11 @@ absl::Status GetHistograms(Decoder* in, size_t count, SampleColumns* out) {
         reader.Get<C>([&](size_t i, C v) { all[i]->negative_buckets[b] = v; }));
   }
   if (!in->done()) return DataLoss("histogram chunk has bytes left over");
+  if constexpr (std::is_same_v<C, uint64_t>) {
+    for (size_t i = 0; i < count && count_is_rest; ++i) {
+      all[i]->count += InBuckets(*all[i]);
+    }
+  }
   out->histograms.assign(std::make_move_iterator(owned.begin()),
                          std::make_move_iterator(owned.end()));
   return absl::OkStatus();
@@ -256,7 +279,8 @@ void PutChunk(std::string* out, const SampleColumns& columns, size_t begin,
   const Kind kind =
       floats ? kFloats : (ints ? kIntHistograms : kFloatHistograms);
   PutU8(out,
-        static_cast<uint8_t>(kind | (has_starts ? kHasStartTimestamps : 0)));
+        static_cast<uint8_t>(kind | (has_starts ? kHasStartTimestamps : 0) |
+                             (ints ? kCountIsRest : 0)));
   if (has_starts) PutIntColumn(out, starts);
   if (floats) {
     PutFloatColumn(out, std::span(columns.values).subspan(begin, count));
@@ -273,8 +297,9 @@ absl::Status GetChunk(std::string_view bytes, size_t count,
   const uint8_t head = in.U8();
   const uint8_t kind = head & kKindMask;
   if (!in.ok()) return DataLoss("chunk without bytes");
-  if ((head & ~(kKindMask | kHasStartTimestamps)) != 0 ||
-      kind > kFloatHistograms) {
+  const bool count_is_rest = (head & kCountIsRest) != 0;
+  if ((head & ~(kKindMask | kHasStartTimestamps | kCountIsRest)) != 0 ||
+      kind > kFloatHistograms || (count_is_rest && kind != kIntHistograms)) {
     return Unimplemented("chunk of kind {}, which this version does not know",
                          head);
   }
@@ -291,8 +316,9 @@ absl::Status GetChunk(std::string_view bytes, size_t count,
     return GetFloatColumn(in.rest(), out->values);
   }
   out->kind = SampleColumns::Kind::kHistogram;
-  return kind == kIntHistograms ? GetHistograms<uint64_t>(&in, count, out)
-                                : GetHistograms<double>(&in, count, out);
+  return kind == kIntHistograms
+             ? GetHistograms<uint64_t>(&in, count, count_is_rest, out)
+             : GetHistograms<double>(&in, count, false, out);
 }
 
 }  // namespace varve
