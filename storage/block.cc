@@ -60,6 +60,10 @@ absl::Status Block::ReadMeta() {
   info_.series = static_cast<uint32_t>(in.VarintAtMost(UINT32_MAX));
   info_.samples = in.Varint();
   info_.file_bytes = file_->size();
+  info_.order = info_.part;
+  if (in.remaining() > 0) {
+    info_.order = static_cast<uint16_t>(in.VarintAtMost(UINT16_MAX));
+  }
   // Later versions may add fields behind these.
   if (!in.ok()) return DataLoss("{}: malformed meta section", path());
 

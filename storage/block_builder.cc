@@ -50,13 +50,11 @@ TimeWindow WindowOfDay(int32_t day) {
 }
 
 absl::StatusOr<std::unique_ptr<BlockBuilder>> BlockFileBuilder::Create(
-    FileSystem* fs, const std::string& directory, int32_t day, uint16_t part,
-    TimeWindow window) {
-  std::string path = BlockPath(directory, day, part);
-  VARVE_ASSIGN_OR_RETURN(auto writer,
-                         BlockWriter::Create(fs, path, day, part, window));
+    FileSystem* fs, const std::string& directory, const BlockInfo& names) {
+  std::string path = BlockPath(directory, names.day, names.part);
+  VARVE_ASSIGN_OR_RETURN(auto writer, BlockWriter::Create(fs, path, names));
   return std::unique_ptr<BlockBuilder>(new BlockFileBuilder(
-      fs, std::move(path), IndexFilePath(directory, day, part),
+      fs, std::move(path), IndexFilePath(directory, names.day, names.part),
       std::move(writer)));
 }
 

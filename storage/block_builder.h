@@ -28,13 +28,14 @@ TimeWindow WindowOfDay(int32_t day);
 /// destructor unless Finish() gave OK. Single-thread.
 class BlockFileBuilder final : public BlockBuilder {
  public:
+  /// Of `names` day, part, order and window are used.
   static absl::StatusOr<std::unique_ptr<BlockBuilder>> Create(
-      FileSystem* fs, const std::string& directory, int32_t day, uint16_t part,
-      TimeWindow window);
+      FileSystem* fs, const std::string& directory, const BlockInfo& names);
   ~BlockFileBuilder() override;
 
   absl::Status AddSeries(const Labels& labels,
                          std::span<const SampleColumns> chunks) override;
+  BlockInfo info() const override { return writer_->info(); }
   uint32_t series() const { return index_.series(); }
   /// Completes and syncs both files. REQUIRES: at least one series.
   absl::StatusOr<BlockInfo> Finish(RowStore* rows);

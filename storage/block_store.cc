@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "storage/block.h"
@@ -47,12 +48,18 @@ class BlockStoreImpl final : public BlockStore {
 
   absl::StatusOr<std::unique_ptr<BlockBuilder>> NewBlock(
       TimeWindow window) override;
+  absl::StatusOr<std::unique_ptr<BlockBuilder>> NewBlockInsteadOf(
+      std::span<const BlockInfo> replaced) override;
   absl::Status Publish(std::vector<std::unique_ptr<BlockBuilder>> builders,
                        std::span<const BlockInfo> replaced,
                        std::span<const SealMark> marks) override;
   absl::Status ForgetMarks(uint64_t before_wal_segment) override;
   std::vector<SealMark> seal_marks() const override;
   std::vector<BlockInfo> Blocks() const override;
+  absl::StatusOr<std::vector<std::shared_ptr<const SnapshotBlock>>> Pin(
+      std::span<const BlockInfo> infos) const override {
+    return Find(infos);
+  }
   std::shared_ptr<const SeriesSource> Snapshot() const override;
   absl::StatusOr<int> DropDaysBefore(int64_t time_ms) override;
   absl::Status PutFact(std::string_view key, std::string_view value) override;
@@ -67,6 +74,7 @@ class BlockStoreImpl final : public BlockStore {
     return BlockPath(directory_, info.day, info.part);
   }
   BlockPtr OpenBlock(const BlockInfo& info) const;
+  void SortBlocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status RemoveUnnamed();
   absl::Status SetAsideUnnamed();
   absl::StatusOr<std::vector<BlockInfo>> UnnamedBlocks(
@@ -74,6 +82,7 @@ class BlockStoreImpl final : public BlockStore {
   void RemoveBlock(const BlockInfo& info);
   void RemoveRetired() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
 
+  absl::StatusOr<uint16_t> TakePart(int32_t day);
   absl::StatusOr<std::vector<BlockPtr>> FinishBuilders(
       std::vector<std::unique_ptr<BlockBuilder>> builders,
       std::vector<BlockInfo>* made);
@@ -103,13 +112,17 @@ class BlockStoreImpl final : public BlockStore {
 
   mutable Mutex mutex_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<BlockPtr> blocks_ ABSL_GUARDED_BY(mutex_);  // by day and part
+  std::vector<BlockPtr> blocks_ ABSL_GUARDED_BY(mutex_);  // by day and order
   std::map<int64_t, uint64_t> marks_ ABSL_GUARDED_BY(mutex_);
   std::map<int32_t, uint32_t> next_parts_ ABSL_GUARDED_BY(mutex_);
 };
 
-bool Before(const BlockInfo& a, const BlockInfo& b) {
-  return std::pair(a.day, a.part) < std::pair(b.day, b.part);
+void BlockStoreImpl::SortBlocks() {
+  std::sort(blocks_.begin(), blocks_.end(),
+            [](const BlockPtr& a, const BlockPtr& b) {
+              return std::tuple(a->info.day, a->info.order, a->info.part) <
+                     std::tuple(b->info.day, b->info.order, b->info.part);
+            });
 }
 
 // ------------------------------------------------------------------- opening
@@ -129,6 +142,7 @@ absl::Status BlockStoreImpl::Open() {
     for (const BlockInfo& info : manifest.blocks) {
       blocks_.push_back(OpenBlock(info));
     }
+    SortBlocks();
   }
   if (rows_->damage().ok()) return RemoveUnnamed();
   // Rows may be missing: what they named is all that is left of the data.
@@ -147,7 +161,8 @@ BlockStoreImpl::BlockPtr BlockStoreImpl::OpenBlock(
     VARVE_ASSIGN_OR_RETURN(auto block, Block::Open(options_.fs, out->path));
     const BlockInfo& found = block->info();
     if (found.day != info.day || found.part != info.part ||
-        found.series != info.series || found.samples != info.samples) {
+        found.order != info.order || found.series != info.series ||
+        found.samples != info.samples) {
       return DataLoss("{}: is another block than the manifest says", out->path);
     }
     VARVE_ASSIGN_OR_RETURN(
@@ -198,6 +213,7 @@ absl::StatusOr<std::vector<BlockInfo>> BlockStoreImpl::UnnamedBlocks(
     BlockInfo info;
     info.day = day;
     info.part = part;
+    info.order = part;
     blocks.push_back(info);
     // Its number is free only if everything of it goes.
     MutexLock lock(&mutex_);
@@ -242,10 +258,7 @@ absl::Status BlockStoreImpl::SetAsideUnnamed() {
         DataLoss("{}: the index that should name it is damaged", block->path);
     blocks_.push_back(std::move(block));
   }
-  std::sort(blocks_.begin(), blocks_.end(),
-            [](const BlockPtr& a, const BlockPtr& b) {
-              return Before(a->info, b->info);
-            });
+  SortBlocks();
   return absl::OkStatus();
 }
 
@@ -290,18 +303,41 @@ absl::StatusOr<std::unique_ptr<BlockBuilder>> BlockStoreImpl::NewBlock(
     return InvalidArgument("a block of [{}, {}) ms does not lie inside one day",
                            window.start_ms, window.end_ms);
   }
-  uint16_t part;
-  {
-    MutexLock lock(&mutex_);
-    uint32_t& next = next_parts_[static_cast<int32_t>(day)];
-    if (next > UINT16_MAX) {
-      return ResourceExhausted("day {} has had {} blocks, no more fit", day,
-                               next);
-    }
-    part = static_cast<uint16_t>(next++);
-  }
+  VARVE_ASSIGN_OR_RETURN(const uint16_t part,
+                         TakePart(static_cast<int32_t>(day)));
   return BlockFileBuilder::Create(options_.fs, directory_,
-                                  static_cast<int32_t>(day), part, window);
+                                  {.day = static_cast<int32_t>(day),
+                                   .part = part,
+                                   .order = part,
+                                   .window = window});
+}
+
+absl::StatusOr<std::unique_ptr<BlockBuilder>> BlockStoreImpl::NewBlockInsteadOf(
+    std::span<const BlockInfo> replaced) {
+  VARVE_RETURN_IF_ERROR(CheckOpen());
+  if (replaced.empty()) return Internal("a block instead of none");
+  BlockInfo info;
+  info.day = replaced[0].day;
+  info.order = replaced[0].order;
+  info.window = replaced[0].window;
+  for (const BlockInfo& old : replaced) {
+    if (old.day != info.day) return Internal("a block instead of two days'");
+    info.order = std::min(info.order, old.order);
+    info.window.start_ms = std::min(info.window.start_ms, old.window.start_ms);
+    info.window.end_ms = std::max(info.window.end_ms, old.window.end_ms);
+  }
+  VARVE_ASSIGN_OR_RETURN(info.part, TakePart(info.day));
+  return BlockFileBuilder::Create(options_.fs, directory_, info);
+}
+
+absl::StatusOr<uint16_t> BlockStoreImpl::TakePart(int32_t day) {
+  MutexLock lock(&mutex_);
+  uint32_t& next = next_parts_[day];
+  if (next > UINT16_MAX) {
+    return ResourceExhausted("day {} has had {} blocks, no more fit", day,
+                             next);
+  }
+  return static_cast<uint16_t>(next++);
 }
 
 absl::StatusOr<std::vector<BlockStoreImpl::BlockPtr>>
@@ -335,7 +371,8 @@ absl::StatusOr<std::vector<BlockStoreImpl::BlockPtr>> BlockStoreImpl::Find(
           return block->info.day == info.day && block->info.part == info.part;
         });
     if (it == blocks_.end()) {
-      return Internal("block {} to be replaced is not there", PathOf(info));
+      return absl::AbortedError(
+          fmt::format("block {} is not there any more", PathOf(info)));
     }
     found.push_back(*it);
   }
@@ -416,10 +453,7 @@ absl::Status BlockStoreImpl::Commit(const std::vector<BlockPtr>& added,
     return std::find(removed.begin(), removed.end(), block) != removed.end();
   });
   blocks_.insert(blocks_.end(), added.begin(), added.end());
-  std::sort(blocks_.begin(), blocks_.end(),
-            [](const BlockPtr& a, const BlockPtr& b) {
-              return Before(a->info, b->info);
-            });
+  SortBlocks();
   return absl::OkStatus();
 }
 

@@ -37,6 +37,10 @@ struct BlockInfo {
   /// its index rows.
   int32_t day = 0;
   uint16_t part = 0;
+  /// Where two blocks of a day hold the same timestamp of a series, the one of
+  /// the lower order wins: it was stored first. The part's number, unless the
+  /// block took the place of others: then the lowest order of theirs.
+  uint16_t order = 0;
   TimeWindow window;
   int64_t min_ms = 0;  ///< of its samples, inclusive
   int64_t max_ms = 0;
@@ -64,8 +68,12 @@ class BlockBuilder {
   /// at most kBlockChunkSamplesMax samples.
   virtual absl::Status AddSeries(const Labels& labels,
                                  std::span<const SampleColumns> chunks) = 0;
+  /// Of the block so far; its names and window are known from the beginning.
+  virtual BlockInfo info() const = 0;
 };
 inline constexpr size_t kBlockChunkSamplesMax = 1 << 16;
+
+struct SnapshotBlock;
 
 /// The sealed blocks of a Db, their index and the manifest in RocksDB, and the
 /// order in which they are published (DESIGN: block file complete and synced ->
@@ -82,9 +90,15 @@ class BlockStore {
   /// A block for samples of `window`, which lies inside one day.
   virtual absl::StatusOr<std::unique_ptr<BlockBuilder>> NewBlock(
       TimeWindow window) = 0;
+  /// A block that is to replace these blocks of one day: its window spans
+  /// theirs, and it takes their place in the order. REQUIRES: no other block
+  /// that shares a stretch of time with them comes between them in the order.
+  virtual absl::StatusOr<std::unique_ptr<BlockBuilder>> NewBlockInsteadOf(
+      std::span<const BlockInfo> replaced) = 0;
   /// Finishes the builders (empty ones are dropped), publishes them, removes
   /// `replaced` from the manifest and stores the marks, all in one step that a
-  /// crash cannot split. On error nothing of it is visible.
+  /// crash cannot split. On error nothing of it is visible. Aborted when a
+  /// block of `replaced` is not there any more.
   virtual absl::Status Publish(
       std::vector<std::unique_ptr<BlockBuilder>> builders,
       std::span<const BlockInfo> replaced, std::span<const SealMark> marks) = 0;
@@ -93,6 +107,10 @@ class BlockStore {
   virtual std::vector<SealMark> seal_marks() const = 0;
 
   virtual std::vector<BlockInfo> Blocks() const = 0;
+  /// Blocks that are published now, to be read one by one; they stay readable
+  /// as long as they are held. Aborted when one is not there any more.
+  virtual absl::StatusOr<std::vector<std::shared_ptr<const SnapshotBlock>>> Pin(
+      std::span<const BlockInfo> infos) const = 0;
   /// The blocks published now, as one source; later changes do not touch it.
   virtual std::shared_ptr<const SeriesSource> Snapshot() const = 0;
   /// Drops whole days that end at or before `time_ms`; returns how many blocks.

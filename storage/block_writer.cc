@@ -25,20 +25,21 @@ std::string EncodeMeta(const BlockInfo& info) {
   PutZigZag(&out, info.max_ms);
   PutVarint(&out, info.series);
   PutVarint(&out, info.samples);
+  if (info.order != info.part) PutVarint(&out, info.order);
   return out;
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<BlockWriter>> BlockWriter::Create(
-    FileSystem* fs, const std::string& path, int32_t day, uint16_t part,
-    TimeWindow window) {
+    FileSystem* fs, const std::string& path, const BlockInfo& names) {
   VARVE_ASSIGN_OR_RETURN(auto file, BlockFileWriter::Create(fs, path));
   file->BeginPaged(SectionKind::kData);
   BlockInfo info;
-  info.day = day;
-  info.part = part;
-  info.window = window;
+  info.day = names.day;
+  info.part = names.part;
+  info.order = names.order;
+  info.window = names.window;
   info.min_ms = INT64_MAX;
   info.max_ms = INT64_MIN;
   // The seed keeps a sender from making two columns with the same hash.

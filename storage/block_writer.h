@@ -23,9 +23,9 @@ inline constexpr uint32_t kBlockGroupSeries = 256;
 /// labels: the n-th series that is added is series n. Single-thread.
 class BlockWriter {
  public:
+  /// Of `names` day, part, order and window are used.
   static absl::StatusOr<std::unique_ptr<BlockWriter>> Create(
-      FileSystem* fs, const std::string& path, int32_t day, uint16_t part,
-      TimeWindow window);
+      FileSystem* fs, const std::string& path, const BlockInfo& names);
 
   /// REQUIRES: as BlockBuilder::AddSeries. Violations are Internal errors.
   absl::Status AddSeries(std::span<const SampleColumns> chunks);
@@ -33,6 +33,7 @@ class BlockWriter {
   absl::StatusOr<BlockInfo> Finish();
 
   uint32_t series() const { return info_.series; }
+  const BlockInfo& info() const { return info_; }
 
  private:
   /// The directory's entry for a group of series, in columns.

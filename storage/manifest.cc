@@ -65,6 +65,10 @@ bool ParseBlockRow(std::string_view key, std::string_view value,
   info->samples = in.Varint();
   info->file_bytes = in.Varint();
   info->index_bytes = in.Varint();
+  info->order = info->part;
+  if (in.remaining() > 0) {
+    info->order = static_cast<uint16_t>(in.VarintAtMost(UINT16_MAX));
+  }
   return in.ok();  // later versions may add fields
 }
 
@@ -125,6 +129,7 @@ void PutBlockRow(const BlockInfo& info, RowStore::Batch* batch) {
   PutVarint(&value, info.samples);
   PutVarint(&value, info.file_bytes);
   PutVarint(&value, info.index_bytes);
+  PutVarint(&value, info.order);
   batch->puts.emplace_back(BlockRowKey(info), std::move(value));
 }
 void DeleteBlockRow(const BlockInfo& info, RowStore::Batch* batch) {

@@ -19,6 +19,7 @@ class Builder final : public BlockBuilder {
     index_.AddSeries(labels);
     return writer_->AddSeries(chunks);
   }
+  BlockInfo info() const override { return writer_->info(); }
   IndexRowList Finish() {
     VARVE_CHECK(writer_->Finish().ok());
     return index_.Finish();
@@ -34,7 +35,7 @@ class Builder final : public BlockBuilder {
 IndexRowList WriteLoneBlock(FileSystem* fs, const std::string& path,
                             const MapSource& data, TimeWindow window,
                             size_t chunk_samples) {
-  auto writer = BlockWriter::Create(fs, path, 0, 0, window);
+  auto writer = BlockWriter::Create(fs, path, {.window = window});
   VARVE_CHECK(writer.ok());
   Builder builder(*std::move(writer));
   VARVE_CHECK(AddAll(data, window, chunk_samples, &builder).ok());
