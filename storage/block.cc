@@ -260,16 +260,33 @@ absl::StatusOr<BlockReader::TimestampsPtr> BlockReader::Timestamps(
       .first->second;
 }
 
+absl::StatusOr<BlockReader::RawChunk> BlockReader::ReadRaw(
+    const Block::Chunk& chunk) {
+  VARVE_ASSIGN_OR_RETURN(View view, ReadData(chunk.offset, chunk.length));
+  RawChunk raw;
+  raw.body = view.bytes;
+  raw.pin = std::move(view.pin);
+  VARVE_ASSIGN_OR_RETURN(raw.times, Timestamps(chunk, raw.body));
+  if (chunk.has_timestamps()) {
+    raw.column = raw.body.substr(0, raw.times->bytes);
+    raw.body.remove_prefix(raw.column.size());
+  }
+  return raw;
+}
+
 absl::StatusOr<bool> BlockReader::Read(const Block::Chunk& chunk,
                                        SampleColumns* out) {
-  VARVE_ASSIGN_OR_RETURN(const View view, ReadData(chunk.offset, chunk.length));
-  VARVE_ASSIGN_OR_RETURN(const TimestampsPtr column,
-                         Timestamps(chunk, view.bytes));
+  VARVE_ASSIGN_OR_RETURN(const RawChunk raw, ReadRaw(chunk));
+  return Decode(chunk, raw, out);
+}
+
+absl::StatusOr<bool> BlockReader::Decode(const Block::Chunk& chunk,
+                                         const RawChunk& raw,
+                                         SampleColumns* out) const {
+  const TimestampColumn* column = raw.times.get();
   out->Clear();
   if (column->timestamps.empty()) return false;
-  std::string_view body = view.bytes;
-  if (chunk.has_timestamps()) body.remove_prefix(column->bytes);
-  if (const absl::Status s = GetChunk(body, column->count, out); !s.ok()) {
+  if (const absl::Status s = GetChunk(raw.body, column->count, out); !s.ok()) {
     return At(block_->path(), chunk.offset, s);
   }
   const size_t size = column->timestamps.size();

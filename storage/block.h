@@ -85,8 +85,20 @@ class BlockReader {
   /// there is none. Errors name file and offset.
   absl::StatusOr<bool> Read(const Block::Chunk& chunk, SampleColumns* out);
 
- private:
   using TimestampsPtr = std::shared_ptr<const TimestampColumn>;
+  /// A chunk as it stands in the file; its times are decoded.
+  struct RawChunk {
+    std::string_view column;  ///< encoded times, if they stand in the chunk
+    std::string_view body;    ///< for GetChunk
+    TimestampsPtr times;
+    std::shared_ptr<const std::string> pin;  ///< keeps the bytes
+  };
+  absl::StatusOr<RawChunk> ReadRaw(const Block::Chunk& chunk);
+  /// The samples of a raw chunk that lie in the time range.
+  absl::StatusOr<bool> Decode(const Block::Chunk& chunk, const RawChunk& raw,
+                              SampleColumns* out) const;
+
+ private:
   /// Some pages of the data section.
   struct Window {
     uint64_t offset = 0;

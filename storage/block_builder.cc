@@ -65,16 +65,33 @@ BlockFileBuilder::~BlockFileBuilder() {
   if (has_index_file_) fs_->Remove(index_path_).IgnoreError();
 }
 
+// A block that misses a part of a series must never be published, so the first
+// error stays.
+
 absl::Status BlockFileBuilder::AddSeries(
     const Labels& labels, std::span<const SampleColumns> chunks) {
-  VARVE_RETURN_IF_ERROR(failed_);
-  if (series() > 0 && !SeriesLess(last_labels_, labels)) {
+  for (const SampleColumns& columns : chunks) {
+    VARVE_RETURN_IF_ERROR(AddChunk(columns));
+  }
+  return EndSeries(labels);
+}
+
+absl::Status BlockFileBuilder::AddChunk(const SampleColumns& columns) {
+  if (failed_.ok()) failed_ = writer_->AddChunk(columns);
+  return failed_;
+}
+
+absl::Status BlockFileBuilder::AddChunk(const EncodedChunk& chunk) {
+  if (failed_.ok()) failed_ = writer_->AddChunk(chunk);
+  return failed_;
+}
+
+absl::Status BlockFileBuilder::EndSeries(const Labels& labels) {
+  if (failed_.ok() && series() > 0 && !SeriesLess(last_labels_, labels)) {
     failed_ = Internal("block: series {} does not come after {}",
                        labels.ToString(), last_labels_.ToString());
-    return failed_;
   }
-  // A block that misses a part of a series must never be published.
-  failed_ = writer_->AddSeries(chunks);
+  if (failed_.ok()) failed_ = writer_->EndSeries();
   VARVE_RETURN_IF_ERROR(failed_);
   index_.AddSeries(labels);
   last_labels_ = labels;

@@ -36,6 +36,10 @@ class BlockFileBuilder final : public BlockBuilder {
   absl::Status AddSeries(const Labels& labels,
                          std::span<const SampleColumns> chunks) override;
   BlockInfo info() const override { return writer_->info(); }
+  /// The same in steps: chunks, decoded or not, then the end of their series.
+  absl::Status AddChunk(const SampleColumns& columns);
+  absl::Status AddChunk(const EncodedChunk& chunk);
+  absl::Status EndSeries(const Labels& labels);
   uint32_t series() const { return index_.series(); }
   /// Completes and syncs both files. REQUIRES: at least one series.
   absl::StatusOr<BlockInfo> Finish(RowStore* rows);

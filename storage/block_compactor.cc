@@ -5,109 +5,93 @@
 #include <memory>
 #include <utility>
 
+#include "storage/block.h"
+#include "storage/block_builder.h"
 #include "storage/block_snapshot.h"
-#include "storage/merge_source.h"
+#include "storage/index_reader.h"
+#include "storage/series_merger.h"
 #include "storage/status_macros.h"
 
 namespace varve {
 namespace {
 
-constexpr uint64_t kSeriesPerCheck = 64;
+/// Some milliseconds of work.
+constexpr uint64_t kSamplesPerCheck = uint64_t{1} << 18;
+constexpr uint64_t kSeriesPerCheck = 1024;
 
-/// Keeps the samples of a batch that lie in none of the ranges.
-void RemoveRanges(std::span<const TimeRange> ranges, SampleColumns* batch) {
-  size_t kept = 0;
-  auto range = ranges.begin();
-  for (size_t i = 0; i < batch->size(); ++i) {
-    const int64_t t = batch->timestamps[i];
-    while (range != ranges.end() && range->last_ms < t) ++range;
-    if (range != ranges.end() && range->first_ms <= t) continue;
-    batch->timestamps[kept] = t;
-    if (!batch->values.empty()) batch->values[kept] = batch->values[i];
-    if (!batch->histograms.empty()) {
-      batch->histograms[kept] = batch->histograms[i];
-    }
-    if (!batch->start_timestamps.empty()) {
-      batch->start_timestamps[kept] = batch->start_timestamps[i];
-    }
-    ++kept;
-  }
-  batch->timestamps.resize(kept);
-  if (!batch->values.empty()) batch->values.resize(kept);
-  if (!batch->histograms.empty()) batch->histograms.resize(kept);
-  if (!batch->start_timestamps.empty()) batch->start_timestamps.resize(kept);
-}
-
-class FilteredCursor final : public SeriesCursor {
+/// One block that is read from its first series to its last.
+class Input {
  public:
-  FilteredCursor(std::unique_ptr<SeriesCursor> base,
-                 std::vector<TimeRange> ranges, uint64_t* dropped)
-      : base_(std::move(base)), ranges_(std::move(ranges)), dropped_(dropped) {}
+  /// Opens the file once more: pages that a query checked long ago are checked
+  /// again, so that no damage gets into a new file under a right CRC.
+  static absl::StatusOr<std::unique_ptr<Input>> Open(
+      std::shared_ptr<const SnapshotBlock> pin) {
+    VARVE_RETURN_IF_ERROR(pin->damage);
+    VARVE_ASSIGN_OR_RETURN(auto block, Block::Open(pin->fs, pin->path));
+    return std::unique_ptr<Input>(new Input(std::move(pin), std::move(block)));
+  }
 
-  absl::StatusOr<bool> Next(SampleColumns* out) override {
-    while (true) {
-      VARVE_ASSIGN_OR_RETURN(const bool more, base_->Next(out));
-      if (!more || ranges_.empty()) return more;
-      const size_t before = out->size();
-      RemoveRanges(ranges_, out);
-      *dropped_ += before - out->size();
-      if (out->size() > 0) return true;
+  const BlockInfo& info() const { return pin_->info; }
+  const Labels& labels() const { return labels_; }
+  BlockReader* reader() { return &reader_; }
+  uint32_t series() const { return next_ - 1; }
+
+  /// Moves to the next series; false at the end.
+  absl::StatusOr<bool> Next() {
+    if (next_ == info().series) return false;
+    auto labels = names_.Read(next_);
+    if (!labels.ok()) {
+      return DataLoss("{}: labels of series {}: {}", pin_->path, next_,
+                      Message(labels.status()));
     }
+    if (next_ > 0 && !SeriesLess(labels_, *labels)) {
+      return DataLoss("{}: series {} does not come after the one before",
+                      pin_->path, next_);
+    }
+    labels_ = *std::move(labels);
+    ++next_;
+    return true;
   }
 
  private:
-  const std::unique_ptr<SeriesCursor> base_;
-  const std::vector<TimeRange> ranges_;
-  uint64_t* const dropped_;
-};
+  Input(std::shared_ptr<const SnapshotBlock> pin,
+        std::shared_ptr<const Block> block)
+      : pin_(std::move(pin)),
+        reader_(std::move(block), std::numeric_limits<int64_t>::min(),
+                std::numeric_limits<int64_t>::max()),
+        names_(pin_->index) {}
 
-/// The series of one input without the samples that are left out.
-class InputSet final : public SeriesSet {
- public:
-  InputSet(const BlockInfo& info, const CompactOptions* options,
-           std::unique_ptr<SeriesSet> base, uint64_t* dropped)
-      : info_(info),
-        options_(options),
-        base_(std::move(base)),
-        dropped_(dropped) {}
-
-  absl::StatusOr<bool> Next() override { return base_->Next(); }
-  const Labels& labels() const override { return base_->labels(); }
-  std::unique_ptr<SeriesCursor> Cursor() override {
-    std::vector<TimeRange> ranges;
-    if (options_->dropped) ranges = options_->dropped(info_, labels());
-    return std::make_unique<FilteredCursor>(base_->Cursor(), std::move(ranges),
-                                            dropped_);
-  }
-
- private:
-  const BlockInfo info_;
-  const CompactOptions* const options_;
-  const std::unique_ptr<SeriesSet> base_;
-  uint64_t* const dropped_;
+  const std::shared_ptr<const SnapshotBlock> pin_;
+  BlockReader reader_;
+  SeriesLabels names_;
+  Labels labels_;
+  uint32_t next_ = 0;
 };
 
 class Compaction {
  public:
-  Compaction(BlockStore* store, std::span<const BlockInfo> inputs,
-             const CompactOptions& options, CompactReport* report)
-      : store_(store), inputs_(inputs), options_(options), report_(report) {}
+  Compaction(const CompactOptions& options, CompactReport* report,
+             BlockFileBuilder* builder)
+      : options_(options),
+        report_(report),
+        builder_(builder),
+        merger_(builder) {}
 
-  absl::Status Run() {
-    VARVE_ASSIGN_OR_RETURN(auto builder, store_->NewBlockInsteadOf(inputs_));
-    VARVE_RETURN_IF_ERROR(Fill(builder.get()));
-    // Nothing holds the inputs any more, so that Publish can remove them.
-    VARVE_RETURN_IF_ERROR(Check());
-    std::vector<std::unique_ptr<BlockBuilder>> builders;
-    const BlockInfo made = builder->info();
-    builders.push_back(std::move(builder));
-    VARVE_RETURN_IF_ERROR(store_->Publish(std::move(builders), inputs_, {}));
-    for (const BlockInfo& info : store_->Blocks()) {
-      if (info.day != made.day || info.part != made.part) continue;
-      report_->bytes_after = info.file_bytes + info.index_bytes;
+  absl::Status Run(std::vector<std::shared_ptr<const SnapshotBlock>> pins) {
+    VARVE_RETURN_IF_ERROR(Open(std::move(pins)));
+    uint64_t checked = 0;
+    for (uint64_t n = 0; !heap_.empty(); ++n) {
+      const uint64_t samples = merger_.counts().samples;
+      if (n % kSeriesPerCheck == 0 || samples - checked >= kSamplesPerCheck) {
+        VARVE_RETURN_IF_ERROR(Check());
+        checked = samples;
+      }
+      VARVE_RETURN_IF_ERROR(MergeOne());
     }
-    return absl::OkStatus();
+    return Check();
   }
+
+  const SeriesMerger::Counts& counts() const { return merger_.counts(); }
 
  private:
   absl::Status Check() const {
@@ -115,82 +99,117 @@ class Compaction {
     return absl::CancelledError("the compaction was cancelled");
   }
 
-  absl::Status Fill(BlockBuilder* builder) {
-    VARVE_ASSIGN_OR_RETURN(auto pins, store_->Pin(inputs_));
-    std::stable_sort(pins.begin(), pins.end(),
-                     [](const auto& a, const auto& b) {
-                       return a->info.order < b->info.order;
-                     });
-    std::vector<QueryContext> contexts(pins.size());
-    VARVE_ASSIGN_OR_RETURN(auto set, Open(pins, contexts));
-    while (true) {
-      if (report_->series % kSeriesPerCheck == 0) {
-        VARVE_RETURN_IF_ERROR(Check());
-        VARVE_RETURN_IF_ERROR(CheckDamage(pins, contexts));
+  absl::Status Open(std::vector<std::shared_ptr<const SnapshotBlock>> pins) {
+    std::sort(pins.begin(), pins.end(), [](const auto& a, const auto& b) {
+      return a->info.order < b->info.order;
+    });
+    for (auto& pin : pins) {
+      const BlockInfo info = pin->info;
+      report_->bytes_before += info.file_bytes + info.index_bytes;
+      auto input = Input::Open(std::move(pin));
+      if (!input.ok()) return Damaged(info, input.status());
+      inputs_.push_back(*std::move(input));
+      VARVE_RETURN_IF_ERROR(Advance(inputs_.size() - 1));
+    }
+    return absl::OkStatus();
+  }
+
+  /// Not every error means that the bytes are bad: a read may work next time.
+  absl::Status Damaged(const BlockInfo& info, const absl::Status& status) {
+    if (absl::IsDataLoss(status) || absl::IsUnimplemented(status)) {
+      report_->damaged.push_back(info);
+      report_->damage = status;
+    }
+    return status;
+  }
+
+  /// Order of a max-heap: true when `a` comes after `b`.
+  bool After(size_t a, size_t b) const {
+    const Labels& la = inputs_[a]->labels();
+    const Labels& lb = inputs_[b]->labels();
+    if (SeriesLess(lb, la)) return true;
+    if (SeriesLess(la, lb)) return false;
+    return a > b;
+  }
+
+  absl::Status Advance(size_t i) {
+    const auto more = inputs_[i]->Next();
+    if (!more.ok()) return Damaged(inputs_[i]->info(), more.status());
+    if (!*more) return absl::OkStatus();
+    heap_.push_back(i);
+    std::push_heap(heap_.begin(), heap_.end(),
+                   [this](size_t a, size_t b) { return After(a, b); });
+    return absl::OkStatus();
+  }
+
+  size_t Pop() {
+    std::pop_heap(heap_.begin(), heap_.end(),
+                  [this](size_t a, size_t b) { return After(a, b); });
+    const size_t i = heap_.back();
+    heap_.pop_back();
+    return i;
+  }
+
+  /// Merges the series that comes first.
+  absl::Status MergeOne() {
+    current_.clear();
+    current_.push_back(Pop());
+    const Labels& labels = inputs_[current_[0]]->labels();
+    while (!heap_.empty() && inputs_[heap_.front()]->labels() == labels) {
+      current_.push_back(Pop());
+    }
+    ranges_.clear();
+    sources_.clear();
+    for (const size_t i : current_) {
+      ranges_.push_back(options_.dropped
+                            ? options_.dropped(inputs_[i]->info(), labels)
+                            : std::vector<TimeRange>());
+    }
+    for (size_t k = 0; k < current_.size(); ++k) {
+      Input& input = *inputs_[current_[k]];
+      sources_.push_back({input.reader(), input.series(), ranges_[k]});
+    }
+    const uint64_t before = merger_.counts().samples;
+    if (const absl::Status s = merger_.Merge(sources_); !s.ok()) {
+      for (size_t k = 0; k < sources_.size(); ++k) {
+        if (sources_[k].damaged)
+          return Damaged(inputs_[current_[k]]->info(), s);
       }
-      VARVE_ASSIGN_OR_RETURN(const bool more, set->Next());
-      if (!more) break;
-      VARVE_RETURN_IF_ERROR(AddSeries(set.get(), builder));
+      return s;
     }
-    return CheckDamage(pins, contexts);
+    if (merger_.counts().samples > before) {
+      VARVE_RETURN_IF_ERROR(builder_->EndSeries(labels));
+    }
+    for (const size_t i : current_) VARVE_RETURN_IF_ERROR(Advance(i));
+    return absl::OkStatus();
   }
 
-  using Pins = std::vector<std::shared_ptr<const SnapshotBlock>>;
-
-  absl::StatusOr<std::unique_ptr<SeriesSet>> Open(
-      const Pins& pins, std::span<QueryContext> contexts) {
-    SelectHints hints;
-    hints.start_ms = std::numeric_limits<int64_t>::min();
-    hints.end_ms = std::numeric_limits<int64_t>::max();
-    std::vector<std::unique_ptr<SeriesSet>> sets;
-    for (size_t i = 0; i < pins.size(); ++i) {
-      const SnapshotBlock& block = *pins[i];
-      report_->bytes_before += block.info.file_bytes + block.info.index_bytes;
-      if (block.source == nullptr) {
-        report_->damaged.push_back(block.info);
-        report_->damage = block.damage;
-        return block.damage;
-      }
-      VARVE_ASSIGN_OR_RETURN(auto set,
-                             block.source->Select(contexts[i], {}, hints));
-      sets.push_back(std::make_unique<InputSet>(
-          block.info, &options_, std::move(set), &report_->samples_dropped));
-    }
-    return MakeMergeSet(std::move(sets));
-  }
-
-  absl::Status CheckDamage(const Pins& pins,
-                           std::span<const QueryContext> contexts) {
-    for (size_t i = 0; i < pins.size(); ++i) {
-      const auto warnings = contexts[i].warnings();
-      if (warnings.empty()) continue;
-      report_->damaged.push_back(pins[i]->info);
-      report_->damage = DataLoss("{}", warnings[0]);
-    }
-    return report_->damage;
-  }
-
-  absl::Status AddSeries(SeriesSet* set, BlockBuilder* builder) {
-    const std::unique_ptr<SeriesCursor> cursor = set->Cursor();
-    std::vector<SampleColumns> chunks;
-    SampleColumns batch;
-    while (true) {
-      VARVE_ASSIGN_OR_RETURN(const bool more, cursor->Next(&batch));
-      if (!more) break;
-      report_->samples += batch.size();
-      chunks.push_back(std::move(batch));
-      batch = SampleColumns();
-    }
-    if (chunks.empty()) return absl::OkStatus();
-    ++report_->series;
-    return builder->AddSeries(set->labels(), chunks);
-  }
-
-  BlockStore* const store_;
-  const std::span<const BlockInfo> inputs_;
   const CompactOptions& options_;
   CompactReport* const report_;
+  BlockFileBuilder* const builder_;
+  SeriesMerger merger_;
+  std::vector<std::unique_ptr<Input>> inputs_;
+  std::vector<size_t> heap_;  // inputs by their current series
+  // Of the series that is being merged; kept for their memory.
+  std::vector<size_t> current_;  // inputs, ascending
+  std::vector<std::vector<TimeRange>> ranges_;
+  std::vector<SeriesMerger::Source> sources_;
 };
+
+absl::Status Fill(const BlockStore& store, std::span<const BlockInfo> inputs,
+                  const CompactOptions& options, CompactReport* report,
+                  BlockFileBuilder* builder) {
+  VARVE_ASSIGN_OR_RETURN(auto pins, store.Pin(inputs));
+  Compaction compaction(options, report, builder);
+  const absl::Status status = compaction.Run(std::move(pins));
+  const SeriesMerger::Counts& counts = compaction.counts();
+  report->series = builder->series();
+  report->samples = counts.samples;
+  report->samples_dropped = counts.samples_dropped;
+  report->chunks_copied = counts.chunks_copied;
+  report->chunks_encoded = counts.chunks_encoded;
+  return status;
+}
 
 }  // namespace
 
@@ -198,7 +217,20 @@ absl::Status CompactBlocks(BlockStore* store, std::span<const BlockInfo> inputs,
                            const CompactOptions& options,
                            CompactReport* report) {
   *report = CompactReport();
-  return Compaction(store, inputs, options, report).Run();
+  VARVE_ASSIGN_OR_RETURN(auto builder, store->NewBlockInsteadOf(inputs));
+  // When it returns nothing holds the inputs any more, so that Publish can
+  // remove them.
+  VARVE_RETURN_IF_ERROR(Fill(*store, inputs, options, report,
+                             static_cast<BlockFileBuilder*>(builder.get())));
+  const BlockInfo made = builder->info();
+  std::vector<std::unique_ptr<BlockBuilder>> builders;
+  builders.push_back(std::move(builder));
+  VARVE_RETURN_IF_ERROR(store->Publish(std::move(builders), inputs, {}));
+  for (const BlockInfo& info : store->Blocks()) {
+    if (info.day != made.day || info.part != made.part) continue;
+    report->bytes_after = info.file_bytes + info.index_bytes;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace varve

@@ -37,6 +37,8 @@ struct CompactReport {
   uint64_t series = 0;           ///< in the new block
   uint64_t samples = 0;          ///< in the new block
   uint64_t samples_dropped = 0;  ///< left out by CompactOptions::dropped
+  uint64_t chunks_copied = 0;    ///< as they were
+  uint64_t chunks_encoded = 0;   ///< anew
   uint64_t bytes_before = 0;     ///< of the inputs, index included
   uint64_t bytes_after = 0;      ///< of the new block, index included
   /// Inputs that cannot be read in full, and why.
@@ -50,7 +52,8 @@ struct CompactReport {
 /// inputs hold the same timestamp of a series, the one that was stored first
 /// stays. Queries that run meanwhile keep reading the inputs.
 ///
-/// Memory: a series' samples of the day, and labels of all series. One synced
+/// Memory: a series' chunks (its samples too where inputs overlap), and the
+/// labels of all series. One synced
 /// manifest batch publishes; at any error, and at a crash before it, the inputs
 /// stay as they were.
 ///

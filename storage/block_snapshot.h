@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "storage/block_store.h"
+#include "storage/index_reader.h"
 #include "storage/series_source.h"
 
 namespace varve {
@@ -14,8 +15,11 @@ namespace varve {
 struct SnapshotBlock {
   BlockInfo info;
   std::string path;
+  FileSystem* fs = nullptr;  ///< where it stands
   absl::Status damage;
-  std::shared_ptr<const SeriesSource> source;  ///< null if damaged
+  // Null if damaged.
+  std::shared_ptr<const IndexReader> index;
+  std::shared_ptr<const SeriesSource> source;
 };
 
 /// Blocks as one source. A call touches only the blocks whose samples lie in

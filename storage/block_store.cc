@@ -157,6 +157,7 @@ BlockStoreImpl::BlockPtr BlockStoreImpl::OpenBlock(
   auto out = std::make_shared<SnapshotBlock>();
   out->info = info;
   out->path = PathOf(info);
+  out->fs = options_.fs;
   const auto open = [&]() -> absl::Status {
     VARVE_ASSIGN_OR_RETURN(auto block, Block::Open(options_.fs, out->path));
     const BlockInfo& found = block->info();
@@ -166,10 +167,10 @@ BlockStoreImpl::BlockPtr BlockStoreImpl::OpenBlock(
       return DataLoss("{}: is another block than the manifest says", out->path);
     }
     VARVE_ASSIGN_OR_RETURN(
-        auto index,
+        out->index,
         IndexReader::Open(std::make_shared<StoredIndexRows>(rows_, info),
                           info.series));
-    out->source = MakeBlockSource(std::move(block), std::move(index));
+    out->source = MakeBlockSource(std::move(block), out->index);
     return absl::OkStatus();
   };
   out->damage = open();

@@ -49,69 +49,99 @@ absl::StatusOr<std::unique_ptr<BlockWriter>> BlockWriter::Create(
       new BlockWriter(std::move(file), info, seed));
 }
 
-absl::Status BlockWriter::CheckChunk(const SampleColumns& columns,
-                                     std::optional<int64_t>* last_ms) const {
-  const bool floats = columns.kind == SampleColumns::Kind::kFloat;
-  const size_t values =
-      floats ? columns.values.size() : columns.histograms.size();
-  const size_t starts = columns.start_timestamps.size();
-  if (columns.size() == 0 || columns.size() > kBlockChunkSamplesMax ||
-      values != columns.size() || (starts != 0 && starts != columns.size())) {
-    return Internal("block: a chunk of {} timestamps, {} values",
-                    columns.size(), values);
+absl::Status BlockWriter::CheckTimes(std::span<const int64_t> timestamps) {
+  if (timestamps.empty() || timestamps.size() > kBlockChunkSamplesMax) {
+    return Internal("block: a chunk of {} samples", timestamps.size());
   }
-  for (const int64_t t : columns.timestamps) {
+  for (const int64_t t : timestamps) {
     if (t < info_.window.start_ms || t >= info_.window.end_ms) {
       return Internal("block: a sample at {} ms lies outside [{}, {})", t,
                       info_.window.start_ms, info_.window.end_ms);
     }
-    if (last_ms->has_value() && t <= **last_ms) {
+    if (last_ms_.has_value() && t <= *last_ms_) {
       return Internal("block: a sample at {} ms does not ascend", t);
     }
-    *last_ms = t;
+    last_ms_ = t;
   }
   return absl::OkStatus();
 }
 
+void BlockWriter::AddTimes(std::span<const int64_t> timestamps) {
+  info_.min_ms = std::min(info_.min_ms, timestamps.front());
+  info_.max_ms = std::max(info_.max_ms, timestamps.back());
+  info_.samples += timestamps.size();
+}
+
 absl::Status BlockWriter::AddSeries(std::span<const SampleColumns> chunks) {
+  for (const SampleColumns& columns : chunks) {
+    VARVE_RETURN_IF_ERROR(AddChunk(columns));
+  }
+  return EndSeries();
+}
+
+absl::Status BlockWriter::EndSeries() {
   if (info_.series == UINT32_MAX) return Internal("block: too many series");
-  std::optional<int64_t> last_ms;
-  for (const SampleColumns& columns : chunks) {
-    VARVE_RETURN_IF_ERROR(CheckChunk(columns, &last_ms));
-  }
-  if (group_.chunk_counts.empty()) group_.data_offset = data_offset_;
-  const size_t before = group_.lengths.size();
-  for (const SampleColumns& columns : chunks) {
-    for (size_t begin = 0; begin < columns.size();) {
-      const size_t count = SameLayoutLength(columns, begin);
-      VARVE_RETURN_IF_ERROR(AddChunk(columns, begin, count));
-      begin += count;
-    }
-    info_.min_ms = std::min(info_.min_ms, columns.timestamps.front());
-    info_.max_ms = std::max(info_.max_ms, columns.timestamps.back());
-    info_.samples += columns.size();
-  }
-  group_.chunk_counts.push_back(
-      static_cast<int64_t>(group_.lengths.size() - before));
+  if (series_chunks_ == 0) return Internal("block: a series without samples");
+  group_.chunk_counts.push_back(series_chunks_);
   ++info_.series;
+  series_chunks_ = 0;
+  last_ms_.reset();
   if (group_.chunk_counts.size() == kBlockGroupSeries) EndGroup();
   return absl::OkStatus();
 }
 
-absl::Status BlockWriter::AddChunk(const SampleColumns& columns, size_t begin,
-                                   size_t count) {
-  const std::span<const int64_t> timestamps =
-      std::span(columns.timestamps).subspan(begin, count);
+absl::Status BlockWriter::AddChunk(const SampleColumns& columns) {
+  const bool floats = columns.kind == SampleColumns::Kind::kFloat;
+  const size_t values =
+      floats ? columns.values.size() : columns.histograms.size();
+  const size_t starts = columns.start_timestamps.size();
+  if (values != columns.size() || (starts != 0 && starts != columns.size())) {
+    return Internal("block: a chunk of {} timestamps, {} values",
+                    columns.size(), values);
+  }
+  VARVE_RETURN_IF_ERROR(CheckTimes(columns.timestamps));
+  for (size_t begin = 0; begin < columns.size();) {
+    const size_t count = SameLayoutLength(columns, begin);
+    VARVE_RETURN_IF_ERROR(Append(
+        std::span(columns.timestamps).subspan(begin, count), {},
+        [&](std::string* out) { PutChunk(out, columns, begin, count); }));
+    begin += count;
+  }
+  AddTimes(columns.timestamps);
+  return absl::OkStatus();
+}
+
+absl::Status BlockWriter::AddChunk(const EncodedChunk& chunk) {
+  VARVE_RETURN_IF_ERROR(CheckTimes(chunk.timestamps));
+  VARVE_RETURN_IF_ERROR(
+      Append(chunk.timestamps, chunk.column,
+             [&](std::string* out) { out->append(chunk.body); }));
+  AddTimes(chunk.timestamps);
+  return absl::OkStatus();
+}
+
+template <typename PutBody>
+absl::Status BlockWriter::Append(std::span<const int64_t> timestamps,
+                                 std::string_view column,
+                                 const PutBody& put_body) {
+  if (group_.chunk_counts.empty() && series_chunks_ == 0) {
+    group_.data_offset = data_offset_;
+  }
   const XXH128_hash_t hash = XXH3_128bits_withSeed(
       timestamps.data(), timestamps.size_bytes(), hash_seed_);
   const auto [it, is_new] = timestamp_columns_.try_emplace(
       Hash(hash.low64, hash.high64), data_offset_);
   scratch_.clear();
-  if (is_new) PutTimestamps(&scratch_, timestamps);
-  PutChunk(&scratch_, columns, begin, count);
+  if (is_new && !column.empty()) {
+    scratch_ = column;
+  } else if (is_new) {
+    PutTimestamps(&scratch_, timestamps);
+  }
+  put_body(&scratch_);
   group_.lengths.push_back(static_cast<int64_t>(scratch_.size()));
   group_.timestamp_refs.push_back(is_new ? kInline : it->second);
   data_offset_ += scratch_.size();
+  ++series_chunks_;
   return file_->AppendPaged(scratch_);
 }
 

@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,13 @@ namespace varve {
 /// How many series share one entry of a block's directory.
 inline constexpr uint32_t kBlockGroupSeries = 256;
 
+/// A chunk in its encoded form, to be copied from another block.
+struct EncodedChunk {
+  std::span<const int64_t> timestamps;
+  std::string_view column;  ///< the encoded timestamps; may be empty
+  std::string_view body;    ///< what follows them
+};
+
 /// Writes the samples of a block (storage/block.md). It knows nothing of
 /// labels: the n-th series that is added is series n. Single-thread.
 class BlockWriter {
@@ -29,6 +37,10 @@ class BlockWriter {
 
   /// REQUIRES: as BlockBuilder::AddSeries. Violations are Internal errors.
   absl::Status AddSeries(std::span<const SampleColumns> chunks);
+  /// The same in steps: chunks, then the end of their series.
+  absl::Status AddChunk(const SampleColumns& columns);
+  absl::Status AddChunk(const EncodedChunk& chunk);
+  absl::Status EndSeries();
   /// Completes and syncs the file. REQUIRES: at least one series.
   absl::StatusOr<BlockInfo> Finish();
 
@@ -49,10 +61,13 @@ class BlockWriter {
   BlockWriter(std::unique_ptr<BlockFileWriter> file, BlockInfo info,
               uint64_t seed)
       : file_(std::move(file)), info_(info), hash_seed_(seed) {}
-  absl::Status CheckChunk(const SampleColumns& columns,
-                          std::optional<int64_t>* last_ms) const;
-  absl::Status AddChunk(const SampleColumns& columns, size_t begin,
-                        size_t count);
+  absl::Status CheckTimes(std::span<const int64_t> timestamps);
+  void AddTimes(std::span<const int64_t> timestamps);
+  /// Appends timestamps, unless there are equal ones already, and the body
+  /// that `put_body` adds.
+  template <typename PutBody>
+  absl::Status Append(std::span<const int64_t> timestamps,
+                      std::string_view column, const PutBody& put_body);
   void EndGroup();
 
   const std::unique_ptr<BlockFileWriter> file_;
@@ -60,6 +75,9 @@ class BlockWriter {
   const uint64_t hash_seed_;
   uint64_t data_offset_ = 0;
   Group group_;
+  // Of the series that is being added.
+  std::optional<int64_t> last_ms_;
+  int64_t series_chunks_ = 0;
   std::string directory_;
   std::string group_offsets_;
   std::string scratch_;

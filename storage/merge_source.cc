@@ -23,29 +23,6 @@ struct Input {
   int64_t time() const { return batch.timestamps[at]; }
 };
 
-/// Appends batch[from, to) to `out`, whose kind is the batch's.
-void AppendColumns(const SampleColumns& batch, size_t from, size_t to,
-                   SampleColumns* out) {
-  const size_t had = out->size();
-  const auto copy = [&](const auto& source, auto* target) {
-    target->insert(target->end(), source.begin() + static_cast<ptrdiff_t>(from),
-                   source.begin() + static_cast<ptrdiff_t>(to));
-  };
-  copy(batch.timestamps, &out->timestamps);
-  if (batch.kind == SampleColumns::Kind::kFloat) {
-    copy(batch.values, &out->values);
-  } else {
-    copy(batch.histograms, &out->histograms);
-  }
-  // A column that only one side has is filled up with "unknown".
-  if (!batch.start_timestamps.empty()) {
-    out->start_timestamps.resize(had, kNoStartTimestamp);
-    copy(batch.start_timestamps, &out->start_timestamps);
-  } else if (!out->start_timestamps.empty()) {
-    out->start_timestamps.resize(out->size(), kNoStartTimestamp);
-  }
-}
-
 constexpr size_t kBatchSamples = 512;
 
 class MergeCursor final : public SeriesCursor {
@@ -267,6 +244,28 @@ class MergeSource final : public SeriesSource {
 };
 
 }  // namespace
+
+void AppendColumns(const SampleColumns& batch, size_t from, size_t to,
+                   SampleColumns* out) {
+  const size_t had = out->size();
+  const auto copy = [&](const auto& source, auto* target) {
+    target->insert(target->end(), source.begin() + static_cast<ptrdiff_t>(from),
+                   source.begin() + static_cast<ptrdiff_t>(to));
+  };
+  copy(batch.timestamps, &out->timestamps);
+  if (batch.kind == SampleColumns::Kind::kFloat) {
+    copy(batch.values, &out->values);
+  } else {
+    copy(batch.histograms, &out->histograms);
+  }
+  // A column that only one side has is filled up with "unknown".
+  if (!batch.start_timestamps.empty()) {
+    out->start_timestamps.resize(had, kNoStartTimestamp);
+    copy(batch.start_timestamps, &out->start_timestamps);
+  } else if (!out->start_timestamps.empty()) {
+    out->start_timestamps.resize(out->size(), kNoStartTimestamp);
+  }
+}
 
 std::unique_ptr<SeriesSource> MakeMergeSource(
     std::vector<std::shared_ptr<const SeriesSource>> sources) {

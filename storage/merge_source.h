@@ -13,6 +13,10 @@ namespace varve {
 std::unique_ptr<SeriesSource> MakeMergeSource(
     std::vector<std::shared_ptr<const SeriesSource>> sources);
 
+/// Appends batch[from, to) to `out`, which is empty or of the batch's kind.
+void AppendColumns(const SampleColumns& batch, size_t from, size_t to,
+                   SampleColumns* out);
+
 /// Several series sets as one, in the same way. Warnings and errors are theirs.
 std::unique_ptr<SeriesSet> MakeMergeSet(
     std::vector<std::unique_ptr<SeriesSet>> sets);

@@ -124,6 +124,52 @@ TEST_F(BlockCompactorTest, RandomBlocksKeepEverySampleAndEveryBit) {
   }
 }
 
+TEST_F(BlockCompactorTest, JoinsShortChunksAndCopiesLongOnes) {
+  constexpr int kSeries = 10;
+  const auto publish = [&](int64_t start_s, int count, size_t chunk_samples) {
+    MapSource data;
+    for (int s = 0; s < kSeries; ++s) {
+      for (int i = 0; i < count; ++i) {
+        data.Add(Up(fmt::format("{}", s)), (start_s + i) * 1000, i % 7 * s);
+      }
+    }
+    Publish(data, {0, kHourMs}, chunk_samples);
+  };
+  publish(0, 600, 60);
+  publish(600, 600, 300);
+  publish(1200, 1200, 1200);
+  publish(2400, 60, 60);
+  const SourceContent before = Content();
+  ASSERT_TRUE(Compact(store_->Blocks()).ok());
+  EXPECT_EQ(Content(), before);
+  EXPECT_EQ(report_.chunks_copied, 1u * kSeries);
+  EXPECT_EQ(report_.chunks_encoded, 2u * kSeries);  // 1200 and 60 samples
+
+  // The long chunks stay as they are from now on.
+  publish(3000, 1, 1);
+  ASSERT_TRUE(Compact(store_->Blocks()).ok());
+  EXPECT_EQ(report_.chunks_copied, 2u * kSeries);
+  EXPECT_EQ(report_.chunks_encoded, 1u * kSeries);
+
+  // A sample that falls into one of them costs that one only.
+  MapSource late;
+  late.Add(Up("3"), 500'500, 1);
+  Publish(late, {0, kHourMs});
+  const SourceContent with_late = Content();
+  CompactOptions options;
+  options.dropped = [](const BlockInfo&, const Labels& labels) {
+    return labels.Get("instance") == "4"
+               ? std::vector<TimeRange>{{1'300'000, 1'300'000}}
+               : std::vector<TimeRange>{};
+  };
+  ASSERT_TRUE(Compact(store_->Blocks(), options).ok());
+  EXPECT_EQ(report_.samples_dropped, 1u);
+  EXPECT_EQ(report_.chunks_copied, 2u * kSeries - 2);
+  SourceContent want = with_late;
+  EXPECT_EQ(want[Up("4").ToString()].erase(1'300'000), 1u);
+  EXPECT_EQ(Content(), want);
+}
+
 TEST_F(BlockCompactorTest, LeavesOutWhatTheFilterNames) {
   MapSource first;
   MapSource second;
