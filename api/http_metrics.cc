@@ -195,6 +195,16 @@ void AddDisk(const DbStats& s, Page* page) {
   page->Counter("varve_seals_total", "Windows sealed into blocks.", d(s.seals));
   page->Counter("varve_seal_failures_total", "Seals that failed.",
                 d(s.seal_failures));
+  page->Counter("varve_compactions_total", "Merges of blocks.",
+                d(s.compactions));
+  page->Counter("varve_compaction_failures_total",
+                "Merges of blocks that failed.", d(s.compaction_failures));
+  page->Counter("varve_compaction_read_bytes_total",
+                "Bytes of blocks that were merged.",
+                d(s.compaction_bytes_read));
+  page->Counter("varve_compaction_written_bytes_total",
+                "Bytes of blocks that merges made.",
+                d(s.compaction_bytes_written));
 }
 
 void AddIngest(const Database& database, Page* page) {

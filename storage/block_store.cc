@@ -61,6 +61,10 @@ class BlockStoreImpl final : public BlockStore {
     return Find(infos);
   }
   std::shared_ptr<const SeriesSource> Snapshot() const override;
+  void RemoveUnused() override {
+    MutexLock lock(&write_mutex_);
+    RemoveRetired();
+  }
   absl::StatusOr<int> DropDaysBefore(int64_t time_ms) override;
   absl::Status PutFact(std::string_view key, std::string_view value) override;
   absl::StatusOr<std::vector<std::pair<std::string, std::string>>> Facts(

@@ -113,6 +113,8 @@ class BlockStore {
       std::span<const BlockInfo> infos) const = 0;
   /// The blocks published now, as one source; later changes do not touch it.
   virtual std::shared_ptr<const SeriesSource> Snapshot() const = 0;
+  /// Removes replaced blocks that no snapshot reads any more.
+  virtual void RemoveUnused() = 0;
   /// Drops whole days that end at or before `time_ms`; returns how many blocks.
   virtual absl::StatusOr<int> DropDaysBefore(int64_t time_ms) = 0;
 

@@ -70,7 +70,13 @@ absl::Status DbImpl::Start() {
   source_ = MakeDbSource(head_.get(), blocks_.get(), options_.clock,
                          options_.retention_ms);
   if (options_.background) {
-    maintenance_ = std::thread([this] { RunMaintenance(); });
+    maintenance_ = std::thread([this] {
+      RunInBackground("maintenance", [this] { return MaintainHead(); });
+    });
+    // A thread of its own: merging a day takes long, and no seal waits for it.
+    compaction_ = std::thread([this] {
+      RunInBackground("compaction", [this] { return Compact(); });
+    });
     sync_ = std::thread([this] { RunSync(); });
   }
   return absl::OkStatus();
@@ -338,6 +344,13 @@ DbStats DbImpl::Stats() const {
   stats.replay_seconds = replay_seconds_;
   stats.seals = seals_.load(std::memory_order_relaxed);
   stats.seal_failures = seal_failures_.load(std::memory_order_relaxed);
+  stats.compactions = compactions_.load(std::memory_order_relaxed);
+  stats.compaction_failures =
+      compaction_failures_.load(std::memory_order_relaxed);
+  stats.compaction_bytes_read =
+      compaction_bytes_read_.load(std::memory_order_relaxed);
+  stats.compaction_bytes_written =
+      compaction_bytes_written_.load(std::memory_order_relaxed);
   stats.block_min_ms = std::numeric_limits<int64_t>::max();
   for (const BlockInfo& block : blocks_->Blocks()) {
     if (block.damaged) {
@@ -360,7 +373,14 @@ CardinalityStats DbImpl::Cardinality(size_t limit) const {
 
 // -------------------------------------------------------------- maintenance
 
-void DbImpl::RunMaintenance() {
+absl::StatusOr<bool> DbImpl::Maintain() {
+  VARVE_ASSIGN_OR_RETURN(const bool sealed, MaintainHead());
+  VARVE_ASSIGN_OR_RETURN(const bool compacted, Compact());
+  return sealed || compacted;
+}
+
+void DbImpl::RunInBackground(
+    std::string_view name, const std::function<absl::StatusOr<bool>()>& step) {
   constexpr auto kPause = std::chrono::seconds(1);
   std::string last_error;
   while (true) {
@@ -369,10 +389,10 @@ void DbImpl::RunMaintenance() {
       if (!stop_) stopped_.WaitFor(&stop_mutex_, kPause);
       if (stop_) return;
     }
-    const absl::Status status = Maintain().status();
+    const absl::Status status = step().status();
     std::string error(Message(status));
     if (error != last_error && !status.ok()) {
-      options_.logger.Error("db", "maintenance: {}", error);
+      options_.logger.Error("db", "{}: {}", name, error);
     }
     last_error = std::move(error);
   }
@@ -396,9 +416,11 @@ absl::Status DbImpl::Close() {
     if (closed_) return absl::OkStatus();
     closed_ = true;
     stop_ = true;
+    stopping_.store(true, std::memory_order_relaxed);
     stopped_.NotifyAll();
   }
   if (maintenance_.joinable()) maintenance_.join();
+  if (compaction_.joinable()) compaction_.join();
   if (sync_.joinable()) sync_.join();
   absl::Status status;
   if (wal_ != nullptr) status.Update(wal_->Close());

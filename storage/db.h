@@ -40,7 +40,7 @@ struct DbOptions {
   /// Length of a sealed window, aligned to multiples of itself; divides a day.
   int64_t window_ms = int64_t{2} * 3600 * 1000;
   uint64_t wal_segment_bytes = uint64_t{128} << 20;
-  /// A thread that calls Maintain(); tests set false and call it themselves.
+  /// Threads that do what Maintain() does; tests set false and call it.
   bool background = true;
 };
 
@@ -67,6 +67,10 @@ struct DbStats {
   int64_t block_min_ms = 0;  ///< INT64_MAX without blocks
   int64_t seals = 0;
   int64_t seal_failures = 0;
+  int64_t compactions = 0;  ///< merges of blocks
+  int64_t compaction_failures = 0;
+  int64_t compaction_bytes_read = 0;  ///< of the blocks that were merged
+  int64_t compaction_bytes_written = 0;
   int64_t exemplars = 0;
   double replay_seconds = 0;
   int64_t replay_records = 0;
@@ -135,7 +139,7 @@ class Db {
   /// Seals everything accepted so far into blocks; returns when it is durable.
   virtual absl::Status Flush() = 0;
   /// One step of the background work: seal due windows, drop expired days,
-  /// delete redundant WAL. Returns whether anything was done.
+  /// delete redundant WAL, merge blocks. Returns whether anything was done.
   virtual absl::StatusOr<bool> Maintain() = 0;
   /// Takes effect at once; for reloads.
   virtual void SetOutOfOrderWindow(std::optional<int64_t> window_ms) = 0;

@@ -3,11 +3,15 @@
 #include <absl/status/statusor.h>
 
 #include <atomic>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -30,7 +34,8 @@ namespace varve {
 ///   (Head's)    storing a batch    | taking a snapshot
 ///
 /// Lock order: maintain_mutex_ -> appenders_ -> commits_ -> the WAL's queue |
-/// the head's locks -> segments_mutex_.
+/// the head's locks -> segments_mutex_. compact_mutex_ is held with none of
+/// them.
 class DbImpl final : public Db {
  public:
   explicit DbImpl(const DbOptions& options);
@@ -88,10 +93,22 @@ class DbImpl final : public Db {
   void CollectIdleSeries();
   absl::Status CutLog() ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
   absl::Status WriteState(const Wal::AddRecord& add) const;
+  /// The part of Maintain() that holds nobody up for long.
+  absl::StatusOr<bool> MaintainHead();
   absl::StatusOr<bool> DropExpiredDays()
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
 
-  void RunMaintenance();
+  // Compaction, in db_compact.cc.
+  /// Merges some blocks if any are due; whether it did anything.
+  absl::StatusOr<bool> Compact();
+  absl::Status CompactPlanned(std::span<const BlockInfo> inputs)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(compact_mutex_);
+  bool DayIsComplete(int32_t day) const;
+  absl::Status CheckRoomFor(std::span<const BlockInfo> blocks) const;
+
+  /// Calls `step` now and then until the Db is closed.
+  void RunInBackground(std::string_view name,
+                       const std::function<absl::StatusOr<bool>()>& step);
   void RunSync();
 
   int64_t retention_start_ms() const {
@@ -131,6 +148,18 @@ class DbImpl final : public Db {
   std::atomic<int64_t> seals_{0};
   std::atomic<int64_t> seal_failures_{0};
 
+  /// Held by whoever rewrites blocks.
+  Mutex compact_mutex_;
+  /// Day and part of blocks that turned out to be damaged.
+  std::set<std::pair<int32_t, uint16_t>> unmergeable_
+      ABSL_GUARDED_BY(compact_mutex_);
+  /// After a failure; 0: none.
+  int64_t retry_compact_ns_ ABSL_GUARDED_BY(compact_mutex_) = 0;
+  std::atomic<int64_t> compactions_{0};
+  std::atomic<int64_t> compaction_failures_{0};
+  std::atomic<int64_t> compaction_bytes_read_{0};
+  std::atomic<int64_t> compaction_bytes_written_{0};
+
   mutable Mutex segments_mutex_;
   /// The newest sample's time in each segment of the log.
   std::map<uint64_t, int64_t> segment_max_ms_ ABSL_GUARDED_BY(segments_mutex_);
@@ -143,7 +172,9 @@ class DbImpl final : public Db {
   CondVar stopped_;
   bool stop_ ABSL_GUARDED_BY(stop_mutex_) = false;
   bool closed_ ABSL_GUARDED_BY(stop_mutex_) = false;
+  std::atomic<bool> stopping_{false};  ///< for who cannot wait for stopped_
   std::thread maintenance_;
+  std::thread compaction_;
   std::thread sync_;
 };
 

@@ -217,7 +217,7 @@ absl::Status DbImpl::Flush() {
   return SealBefore((WindowOf(newest, window) + 1) * window);
 }
 
-absl::StatusOr<bool> DbImpl::Maintain() {
+absl::StatusOr<bool> DbImpl::MaintainHead() {
   VARVE_RETURN_IF_ERROR(wal_->SyncIfDue());
   MutexLock lock(&maintain_mutex_);
   VARVE_ASSIGN_OR_RETURN(bool done, DropExpiredDays());

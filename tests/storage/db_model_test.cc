@@ -34,9 +34,13 @@ class Model {
     if (dice < 70) {
       Append();
     } else if (dice < 78) {
-      clock_.Advance(static_cast<int64_t>(random_() % (30 * kMinute)));
+      // Now and then long enough that a day is over.
+      const int64_t most = random_() % 4 == 0 ? 600 * kMinute : 30 * kMinute;
+      clock_.Advance(static_cast<int64_t>(random_() >> 1) % most);
     } else if (dice < 84) {
+      const int64_t before = db_->Stats().compactions;
       ASSERT_TRUE(db_->Maintain().ok());
+      compactions_ += db_->Stats().compactions - before;
     } else if (dice < 87) {
       ASSERT_TRUE(db_->Flush().ok());
     } else if (dice < 90) {
@@ -84,6 +88,8 @@ class Model {
   }
 
   const DbStats Stats() const { return db_->Stats(); }
+  /// Over all lives of the Db.
+  int64_t compactions() const { return compactions_; }
 
  private:
   void Reopen() {
@@ -165,11 +171,13 @@ class Model {
   std::unique_ptr<MemoryFileSystem> fs_ = std::make_unique<MemoryFileSystem>();
   std::unique_ptr<Db> db_;
   SourceContent model_;
+  int64_t compactions_ = 0;
 };
 
 TEST(DbModel, EqualsAMap) {
   const uint64_t seed = TestSeed();
   int64_t seals = 0;
+  int64_t compactions = 0;
   for (uint64_t round = 0; round < 4; ++round) {
     SCOPED_TRACE(round);
     Model model(seed + round, int64_t{45} * kDay);
@@ -179,8 +187,10 @@ TEST(DbModel, EqualsAMap) {
     }
     model.Check();
     seals += model.Stats().seals;
+    compactions += model.compactions();
   }
   EXPECT_GT(seals, 0);
+  EXPECT_GT(compactions, 0);
 }
 
 TEST(DbModel, EqualsAMapThatForgets) {

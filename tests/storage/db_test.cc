@@ -416,6 +416,36 @@ TEST_F(DbTest, DropsDaysBeyondTheRetention) {
   EXPECT_EQ(db_->Stats().blocks, 1);
 }
 
+TEST_F(DbTest, MergesADayOnceItIsOver) {
+  const int64_t day = 24 * kHour;
+  const int64_t begin = kNow - kNow % day - day;
+  for (int64_t t = begin; t < begin + day; t += 10 * 60'000) {
+    Add(kUp, {{t, static_cast<double>(t % 977)}});
+  }
+  ASSERT_TRUE(db_->Flush().ok());
+  EXPECT_GT(db_->Stats().blocks, 10);
+  const SourceContent expected = Content();
+  clock_.Set(begin + day + kHour);
+  while (*db_->Maintain()) continue;
+  EXPECT_GT(db_->Stats().blocks, 10);
+  clock_.Set(begin + day + 4 * kHour);
+  EXPECT_TRUE(*db_->Maintain());
+  EXPECT_EQ(db_->Stats().blocks, 1);
+  EXPECT_EQ(db_->Stats().compactions, 1);
+  EXPECT_GT(db_->Stats().compaction_bytes_read,
+            db_->Stats().compaction_bytes_written);
+  EXPECT_EQ(db_->Stats().compaction_bytes_written, db_->Stats().block_bytes);
+  EXPECT_EQ(Content(), expected);
+  EXPECT_FALSE(*db_->Maintain());
+  Kill();
+  EXPECT_EQ(db_->Stats().blocks, 1);
+  EXPECT_EQ(Content(), expected);
+  // One late sample is not worth another merge.
+  Add(kUp, {{begin + 1, 5}});
+  ASSERT_TRUE(db_->Flush().ok());
+  EXPECT_EQ(db_->Stats().blocks, 2);
+}
+
 TEST_F(DbTest, ASealThatFailsLosesNothingAndIsTriedAgain) {
   db_.reset();
   FaultFileSystem faults(fs_.get());
