@@ -81,6 +81,9 @@ class DatabaseImpl final : public Database {
   ConfigStatus Config() const override;
 
   absl::Status Flush() override { return db_->Flush(); }
+  absl::StatusOr<std::string> Snapshot(bool skip_head) override {
+    return db_->Snapshot(skip_head);
+  }
   DbStats Stats() const override { return db_->Stats(); }
   ScrapeStats Scrapes() const override { return scrapes_->Stats(); }
   RemoteWriteTotals RemoteWrites() const override;

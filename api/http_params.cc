@@ -187,6 +187,22 @@ absl::StatusOr<int64_t> TimeParam(const WebRequest& request,
   return time;
 }
 
+absl::StatusOr<bool> BoolParam(const WebRequest& request,
+                               std::string_view name) {
+  const std::string_view text = request.Param(name);
+  if (text.empty()) return false;
+  for (const std::string_view yes : {"1", "t", "T", "TRUE", "true", "True"}) {
+    if (text == yes) return true;
+  }
+  for (const std::string_view no : {"0", "f", "F", "FALSE", "false", "False"}) {
+    if (text == no) return false;
+  }
+  return InvalidParam(name, fmt::format("unable to parse boolean "
+                                        "strconv.ParseBool: parsing {}: "
+                                        "invalid syntax",
+                                        Quote(text)));
+}
+
 absl::StatusOr<int64_t> LimitParam(const WebRequest& request) {
   const std::string_view text = request.Param("limit");
   if (text.empty()) return 0;

@@ -28,6 +28,9 @@ absl::Status InvalidParam(std::string_view name, std::string_view text);
 /// The time in parameter `name`, or `otherwise` when it is absent or empty.
 absl::StatusOr<int64_t> TimeParam(const WebRequest& request,
                                   std::string_view name, int64_t otherwise);
+/// 1, t, true and the like; false when absent or empty.
+absl::StatusOr<bool> BoolParam(const WebRequest& request,
+                               std::string_view name);
 /// The parameter `limit`; 0 when absent.
 absl::StatusOr<int64_t> LimitParam(const WebRequest& request);
 /// The selectors in `match[]`, each with a matcher that needs a value.

@@ -70,6 +70,7 @@ const std::vector<HttpRoutes::Route>& HttpRoutes::Table() {
       {"/-/ready", kGet | kHead, kInline, &R::Ready, true},
       {"/-/reload", kGet | kPost | kPut, kAdmin, &R::Reload},
       {"/api/v1/admin/tsdb/flush", kPost | kPut, kAdmin, &R::Flush},
+      {"/api/v1/admin/tsdb/snapshot", kPost | kPut, kAdmin, &R::Snapshot},
       {"/api/v1/alertmanagers", kGet, kAdmin, &R::Alertmanagers},
       {"/api/v1/alerts", kGet, kAdmin, &R::Alerts},
       {"/api/v1/format_query", kForm, kQueries, &R::FormatQueryText},
@@ -267,6 +268,18 @@ WebResponse HttpRoutes::Flush(WebRequest&) {
   WebResponse response;
   response.status = 204;
   return response;
+}
+
+WebResponse HttpRoutes::Snapshot(WebRequest& request) {
+  if (!options_.enable_admin_api) {
+    return ApiError(absl::UnavailableError("admin APIs disabled"));
+  }
+  VARVE_API_ASSIGN(const bool skip_head, BoolParam(request, "skip_head"));
+  VARVE_API_ASSIGN(const std::string name, db().Snapshot(skip_head));
+  std::string data;
+  JsonWriter json(&data);
+  json.BeginObject().Field("name", name).EndObject();
+  return ApiSuccess(data);
 }
 
 WebResponse HttpRoutes::Metrics(WebRequest&) {

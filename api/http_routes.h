@@ -99,6 +99,7 @@ class HttpRoutes final : public HttpHandler {
   // http_routes.cc
   WebResponse Write(WebRequest& request);
   WebResponse Flush(WebRequest& request);
+  WebResponse Snapshot(WebRequest& request);
   WebResponse Metrics(WebRequest& request);
   WebResponse Healthy(WebRequest& request);
   WebResponse Ready(WebRequest& request);

@@ -190,6 +190,10 @@ class Database {
 
   /// Returns when everything accepted so far has its final form on disk.
   virtual absl::Status Flush() = 0;
+  /// A consistent copy, itself a data directory, in `snapshots/<name>` below the
+  /// directory; gives the name. Every sample accepted before the call is in it,
+  /// or, with `skip_head`, those that have their final form.
+  virtual absl::StatusOr<std::string> Snapshot(bool skip_head) = 0;
   virtual DbStats Stats() const = 0;
   virtual ScrapeStats Scrapes() const = 0;
   virtual RemoteWriteTotals RemoteWrites() const = 0;

@@ -65,6 +65,7 @@ class BlockStoreImpl final : public BlockStore {
     MutexLock lock(&write_mutex_);
     RemoveRetired();
   }
+  absl::Status CopyTo(const std::string& directory) override;
   absl::StatusOr<int> DropDaysBefore(int64_t time_ms) override;
   absl::Status PutFact(std::string_view key, std::string_view value) override;
   absl::StatusOr<std::vector<std::pair<std::string, std::string>>> Facts(
@@ -573,6 +574,23 @@ std::vector<BlockInfo> BlockStoreImpl::Blocks() const {
 std::shared_ptr<const SeriesSource> BlockStoreImpl::Snapshot() const {
   MutexLock lock(&mutex_);
   return MakeSnapshotSource(blocks_);
+}
+
+absl::Status BlockStoreImpl::CopyTo(const std::string& directory) {
+  MutexLock lock(&write_mutex_);
+  VARVE_RETURN_IF_ERROR(CheckOpen());
+  // A write that may or may not have happened is undone first.
+  if (!undo_.empty()) VARVE_RETURN_IF_ERROR(WriteManifest({}, {}));
+  VARVE_RETURN_IF_ERROR(options_.fs->CreateDir(directory + "/blocks"));
+  for (const BlockInfo& info : Blocks()) {
+    const absl::Status s =
+        LinkOrCopy(options_.fs, PathOf(info),
+                   BlockPath(directory + "/blocks", info.day, info.part));
+    // One that was set aside may be gone; the copy will say so too.
+    if (!s.ok() && !(info.damaged && absl::IsNotFound(s))) return s;
+  }
+  VARVE_RETURN_IF_ERROR(options_.fs->SyncDir(directory + "/blocks"));
+  return rows_->Checkpoint(directory + "/index");
 }
 
 absl::Status BlockStoreImpl::Close() {

@@ -115,6 +115,9 @@ class BlockStore {
   virtual std::shared_ptr<const SeriesSource> Snapshot() const = 0;
   /// Removes replaced blocks that no snapshot reads any more.
   virtual void RemoveUnused() = 0;
+  /// Puts links of the block files and a copy of the index and the manifest
+  /// into `directory`, which exists, as they are at one moment.
+  virtual absl::Status CopyTo(const std::string& directory) = 0;
   /// Drops whole days that end at or before `time_ms`; returns how many blocks.
   virtual absl::StatusOr<int> DropDaysBefore(int64_t time_ms) = 0;
 

@@ -64,6 +64,7 @@ DbImpl::~DbImpl() { (void)Close(); }
 absl::Status DbImpl::Start() {
   VARVE_ASSIGN_OR_RETURN(lock_,
                          ClaimDirectory(options_.fs, options_.directory));
+  RemoveUnfinishedSnapshots();
   head_ = std::make_unique<Head>(options_.window_ms);
   VARVE_RETURN_IF_ERROR(OpenBlocks());
   VARVE_RETURN_IF_ERROR(Replay());
@@ -101,6 +102,12 @@ absl::Status DbImpl::Replay() {
   {
     MutexLock lock(&segments_mutex_);
     segment_max_ms_ = replay_.segment_max_ms;
+  }
+  // The log may be missing, as in a snapshot without it: what comes must not
+  // stand where a mark says that it is in a block already.
+  for (const SealMark& mark : marks) {
+    replay_.wal.segment_max =
+        std::max(replay_.wal.segment_max, mark.wal_segment - 1);
   }
   VARVE_ASSIGN_OR_RETURN(wal_, Wal::Open(wal_options, replay_.wal));
   std::string payload;

@@ -66,6 +66,10 @@ absl::Status CheckMarker(FileSystem* fs, const std::string& path) {
 
 }  // namespace
 
+absl::Status MarkDirectory(FileSystem* fs, const std::string& directory) {
+  return WriteFileAtomically(fs, directory + "/VARVE", kMarkerText);
+}
+
 absl::StatusOr<std::unique_ptr<FileLock>> ClaimDirectory(
     FileSystem* fs, const std::string& directory) {
   const std::string marker = directory + "/VARVE";
@@ -88,7 +92,7 @@ absl::StatusOr<std::unique_ptr<FileLock>> ClaimDirectory(
   if (marked) {
     VARVE_RETURN_IF_ERROR(CheckMarker(fs, marker));
   } else {
-    VARVE_RETURN_IF_ERROR(WriteFileAtomically(fs, marker, kMarkerText));
+    VARVE_RETURN_IF_ERROR(MarkDirectory(fs, directory));
   }
   return lock;
 }

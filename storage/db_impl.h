@@ -53,6 +53,7 @@ class DbImpl final : public Db {
       int64_t end_ms) const override;
   absl::Status Flush() override;
   absl::StatusOr<bool> Maintain() override;
+  absl::StatusOr<std::string> Snapshot(bool skip_head) override;
   void SetOutOfOrderWindow(std::optional<int64_t> window_ms) override;
   DbStats Stats() const override;
   CardinalityStats Cardinality(size_t limit) const override;
@@ -95,6 +96,12 @@ class DbImpl final : public Db {
   absl::Status WriteState(const Wal::AddRecord& add) const;
   /// The part of Maintain() that holds nobody up for long.
   absl::StatusOr<bool> MaintainHead();
+  // In db_snapshot.cc.
+  absl::Status CopyWalBefore(uint64_t segment, const std::string& directory)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
+  absl::Status FillSnapshot(bool skip_head, const std::string& directory)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
+  void RemoveUnfinishedSnapshots();
   absl::StatusOr<bool> DropExpiredDays()
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
 

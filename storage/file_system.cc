@@ -59,6 +59,27 @@ absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
   return fs->SyncDir(DirectoryOf(path));
 }
 
+absl::Status LinkOrCopy(FileSystem* fs, const std::string& from,
+                        const std::string& to) {
+  const absl::Status linked = fs->HardLink(from, to);
+  if (linked.ok() || absl::IsNotFound(linked)) return linked;
+  // A file that is there may be the very same one: it must not be cut.
+  VARVE_ASSIGN_OR_RETURN(const bool taken, fs->Exists(to));
+  if (taken) return linked;
+  VARVE_ASSIGN_OR_RETURN(auto in, fs->OpenRandomAccess(from));
+  VARVE_ASSIGN_OR_RETURN(
+      auto out, fs->OpenWritable(to, FileSystem::WriteMode::kCreateOrTruncate));
+  std::string buffer(size_t{1} << 20, '\0');
+  for (uint64_t at = 0;;) {
+    VARVE_ASSIGN_OR_RETURN(const size_t n, in->ReadSome(at, buffer));
+    VARVE_RETURN_IF_ERROR(out->Append(std::string_view(buffer).substr(0, n)));
+    at += n;
+    if (n < buffer.size()) break;
+  }
+  VARVE_RETURN_IF_ERROR(out->Sync());
+  return out->Close();
+}
+
 absl::Status RemoveRecursively(FileSystem* fs, const std::string& directory) {
   auto entries = fs->List(directory);
   if (absl::IsNotFound(entries.status())) return absl::OkStatus();

@@ -107,6 +107,10 @@ absl::StatusOr<std::string> ReadFile(FileSystem* fs, const std::string& path,
 /// temporary file, sync, rename, directory sync.
 absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
                                  std::string_view data);
+/// Gives the file a second name; where the file system cannot, a synced copy.
+/// For files that are never changed in place: both names show one content.
+absl::Status LinkOrCopy(FileSystem* fs, const std::string& from,
+                        const std::string& to);
 /// Removes a directory and everything in it; no error if it does not exist.
 absl::Status RemoveRecursively(FileSystem* fs, const std::string& directory);
 

@@ -7,6 +7,7 @@
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
@@ -191,6 +192,22 @@ class RocksRowStore final : public RowStore {
     return WriteFileAtomically(options_.fs, GuardPath(), text);
   }
 
+  absl::Status Checkpoint(const std::string& directory) override {
+    VARVE_RETURN_IF_ERROR(ReopenAfterError());
+    ReaderLock lock(&mutex_);
+    VARVE_RETURN_IF_ERROR(CheckOpen());
+    rocksdb::Checkpoint* made = nullptr;
+    rocksdb::Status s = rocksdb::Checkpoint::Create(db_.get(), &made);
+    const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+    // Its log is copied, not flushed: that would leave a file of rows per call.
+    if (s.ok()) s = checkpoint->CreateCheckpoint(directory, UINT64_MAX);
+    VARVE_RETURN_IF_ERROR(FromRocksDb("copy to", directory, s));
+    auto guard = ReadFile(options_.fs, GuardPath(), kGuardBytesMax);
+    if (absl::IsNotFound(guard.status())) return absl::OkStatus();
+    VARVE_RETURN_IF_ERROR(guard.status());
+    return WriteFileAtomically(options_.fs, GuardPathIn(directory), *guard);
+  }
+
   absl::StatusOr<std::unique_ptr<RowFile>> NewFile(
       const std::string& path) override {
     auto file = std::make_unique<RocksRowFile>(
@@ -323,11 +340,15 @@ class RocksRowStore final : public RowStore {
     return absl::OkStatus();
   }
 
-  std::string GuardPath() const { return options_.directory + "/GUARD"; }
+  static constexpr uint64_t kGuardBytesMax = 64;
+  static std::string GuardPathIn(const std::string& directory) {
+    return directory + "/GUARD";
+  }
+  std::string GuardPath() const { return GuardPathIn(options_.directory); }
 
   /// 0 when there is none, or none that can be used: it only adds safety.
   absl::StatusOr<uint64_t> ReadGuard() const {
-    const auto text = ReadFile(options_.fs, GuardPath(), 64);
+    const auto text = ReadFile(options_.fs, GuardPath(), kGuardBytesMax);
     if (absl::IsNotFound(text.status())) return uint64_t{0};
     VARVE_RETURN_IF_ERROR(text.status());
     Decoder in(*text);

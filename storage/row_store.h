@@ -76,6 +76,11 @@ class RowStore {
   /// short; with this, the loss of batches before the guard is found at Open.
   virtual absl::Status Guard() = 0;
 
+  /// A copy of the store as it is now in `directory`, which must not exist:
+  /// links of the ingested files, copies of the small ones. REQUIRES: no other
+  /// call changes the store meanwhile.
+  virtual absl::Status Checkpoint(const std::string& directory) = 0;
+
   virtual absl::StatusOr<std::unique_ptr<RowFile>> NewFile(
       const std::string& path) = 0;
   /// Adds a finished file's rows to `index`; the file's name goes. Durable when

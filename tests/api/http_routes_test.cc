@@ -415,6 +415,8 @@ TEST_F(HttpRoutesTest, LifecycleAndAdminNeedTheirFlags) {
   EXPECT_EQ(Call("POST", "/-/reload").body, "Lifecycle API is not enabled.");
   EXPECT_EQ(Call("POST", "/-/quit").status, 403);
   EXPECT_EQ(Call("POST", "/api/v1/admin/tsdb/flush").status, 503);
+  EXPECT_THAT(Call("POST", "/api/v1/admin/tsdb/snapshot").body,
+              HasSubstr("admin APIs disabled"));
   bool quit = false;
   HttpRoutesOptions options;
   options.enable_lifecycle = true;
@@ -427,6 +429,17 @@ TEST_F(HttpRoutesTest, LifecycleAndAdminNeedTheirFlags) {
   EXPECT_EQ(r.status, 500);
   EXPECT_EQ(r.body, "failed to reload config: x.yml:3: bad\n");
   EXPECT_EQ(Call("POST", "/api/v1/admin/tsdb/flush").status, 204);
+  const std::string snapshot = "/api/v1/admin/tsdb/snapshot";
+  EXPECT_EQ(Get(snapshot), "405 Method Not Allowed\n");
+  EXPECT_EQ(Call("POST", snapshot).body,
+            R"({"status":"success","data":{"name":"everything"}})");
+  EXPECT_EQ(Call("PUT", snapshot + "?skip_head=true").body,
+            R"({"status":"success","data":{"name":"blocks"}})");
+  r = Call("POST", snapshot + "?skip_head=x");
+  EXPECT_EQ(r.status, 400);
+  EXPECT_THAT(r.body, HasSubstr(R"(invalid parameter \"skip_head\": unable to )"
+                                R"(parse boolean strconv.ParseBool: parsing )"
+                                R"(\"x\": invalid syntax)"));
   EXPECT_EQ(Call("POST", "/-/quit").status, 200);
   EXPECT_TRUE(quit);
 }

@@ -67,6 +67,10 @@ class FakeDatabase final : public Database {
   absl::Status Reload() override { return reload_status; }
   ConfigStatus Config() const override { return config; }
   absl::Status Flush() override { return flush_status; }
+  absl::StatusOr<std::string> Snapshot(bool skip_head) override {
+    if (!flush_status.ok()) return flush_status;
+    return std::string(skip_head ? "blocks" : "everything");
+  }
   DbStats Stats() const override { return stats; }
   ScrapeStats Scrapes() const override { return {}; }
   RemoteWriteTotals RemoteWrites() const override { return {}; }

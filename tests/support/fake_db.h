@@ -30,6 +30,7 @@ class FakeDb final : public Db {
     return std::vector<ExemplarSeries>();
   }
   absl::Status Flush() override { return absl::OkStatus(); }
+  absl::StatusOr<std::string> Snapshot(bool) override { return std::string(); }
   absl::StatusOr<bool> Maintain() override { return false; }
   void SetOutOfOrderWindow(std::optional<int64_t>) override {}
   DbStats Stats() const override { return {}; }
