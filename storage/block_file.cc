@@ -201,6 +201,7 @@ absl::Status BlockFile::ReadTable() {
 
 absl::Status BlockFile::ParseTable(std::string_view table,
                                    uint64_t table_offset) {
+  table_offset_ = table_offset;
   Decoder in(table);
   const uint64_t count = in.VarintAtMost(table.size());
   for (uint64_t i = 0; i < count && in.ok(); ++i) {
@@ -212,7 +213,7 @@ absl::Status BlockFile::ParseTable(std::string_view table,
     section.size = in.Varint();
     section.crc = in.Fixed32();
     const bool new_flags = (flags & ~(kFlagNeeded | kFlagPaged)) != 0;
-    if (!IsKnown(kind) || new_flags) {
+    if ((!IsKnown(kind) && (flags & kFlagNeeded) != 0) || new_flags) {
       if ((flags & kFlagNeeded) == 0) continue;
       return Unimplemented(
           "{}: needs section {} with flags {}, which this varve does not know",
@@ -262,6 +263,44 @@ absl::StatusOr<std::unique_ptr<PagedSection>> BlockFile::OpenPaged(
   }
   out->checked_ = std::vector<std::atomic<uint64_t>>((pages + 63) / 64);
   return out;
+}
+
+absl::Status BlockFile::CheckSection(
+    uint32_t kind, const Section& section,
+    const std::function<void(const absl::Status&)>& f) const {
+  if (!section.paged) {
+    return ReadChecked(fmt::format("section {}", kind), section.offset,
+                       section.size, section.crc)
+        .status();
+  }
+  VARVE_ASSIGN_OR_RETURN(const auto pages,
+                         OpenPaged(static_cast<SectionKind>(kind)));
+  std::string bytes;
+  for (uint64_t at = 0; at < pages->size(); at += kBlockPageBytes) {
+    const uint64_t size =
+        std::min<uint64_t>(kBlockPageBytes, pages->size() - at);
+    if (absl::Status s = pages->ReadPages(at, size, &bytes); !s.ok()) f(s);
+  }
+  return absl::OkStatus();
+}
+
+void BlockFile::Check(const std::function<void(const absl::Status&)>& f) const {
+  std::vector<std::pair<uint64_t, uint64_t>> extents;  // begin, end
+  for (const auto& [kind, section] : sections_) {
+    if (absl::Status s = CheckSection(kind, section, f); !s.ok()) f(s);
+    const uint64_t crcs = section.paged ? 4 * PageCount(section.size) : 0;
+    extents.emplace_back(section.offset, section.offset + section.size + crcs);
+  }
+  std::sort(extents.begin(), extents.end());
+  extents.emplace_back(table_offset_, size_);
+  uint64_t at = kHeaderBytes;
+  for (const auto& [begin, end] : extents) {
+    if (begin != at) {
+      f(DataLoss("{}: sections overlap, or bytes belong to none, at offset {}",
+                 path_, std::min(begin, at)));
+    }
+    at = std::max(at, end);
+  }
 }
 
 absl::Status PagedSection::CheckPage(uint64_t page,

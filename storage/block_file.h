@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -115,6 +116,9 @@ class BlockFile {
 
   const std::string& path() const { return path_; }
   uint64_t size() const { return size_; }
+  /// Reads the whole file: calls `f` for every section or page whose CRC is
+  /// wrong and for bytes that belong to none.
+  void Check(const std::function<void(const absl::Status&)>& f) const;
   /// DataLoss when there is no such section.
   absl::StatusOr<std::string> ReadWhole(SectionKind kind) const;
   absl::StatusOr<std::unique_ptr<PagedSection>> OpenPaged(
@@ -141,8 +145,13 @@ class BlockFile {
 
   const std::string path_;
   const std::unique_ptr<RandomAccessFile> file_;
+  absl::Status CheckSection(
+      uint32_t kind, const Section& section,
+      const std::function<void(const absl::Status&)>& f) const;
+
   const uint64_t size_;
-  std::map<uint32_t, Section> sections_;
+  uint64_t table_offset_ = 0;
+  std::map<uint32_t, Section> sections_;  // those of unknown kinds too
 };
 
 }  // namespace varve

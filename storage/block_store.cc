@@ -9,6 +9,7 @@
 
 #include "storage/block.h"
 #include "storage/block_builder.h"
+#include "storage/block_rows.h"
 #include "storage/block_snapshot.h"
 #include "storage/block_source.h"
 #include "storage/manifest.h"
@@ -18,26 +19,6 @@
 
 namespace varve {
 namespace {
-
-/// Index rows of a block in the store.
-class StoredIndexRows final : public IndexRows {
- public:
-  StoredIndexRows(std::shared_ptr<const RowStore> rows, const BlockInfo& info)
-      : rows_(std::move(rows)), prefix_(BlockKey(info.day, info.part)) {}
-
-  absl::StatusOr<std::string> Get(IndexRow kind,
-                                  uint32_t number) const override {
-    const std::string key = IndexRowKey(kind, number);
-    VARVE_ASSIGN_OR_RETURN(auto value,
-                           rows_->Get(RowStore::Family::kIndex, prefix_ + key));
-    if (value) return *std::move(value);
-    return DataLoss("the index has no row {}{}", key[0], number);
-  }
-
- private:
-  const std::shared_ptr<const RowStore> rows_;
-  const std::string prefix_;
-};
 
 class BlockStoreImpl final : public BlockStore {
  public:
@@ -78,6 +59,7 @@ class BlockStoreImpl final : public BlockStore {
   std::string PathOf(const BlockInfo& info) const {
     return BlockPath(directory_, info.day, info.part);
   }
+  absl::Status NoteLostManifest();
   BlockPtr OpenBlock(const BlockInfo& info) const;
   void SortBlocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status RemoveUnnamed();
@@ -138,7 +120,13 @@ absl::Status BlockStoreImpl::Open() {
   row_options.directory = options_.directory + "/index";
   row_options.fs = options_.fs;
   row_options.logger = options_.logger;
-  VARVE_ASSIGN_OR_RETURN(rows_, RowStore::Open(row_options));
+  auto rows = RowStore::Open(row_options);
+  if (absl::IsDataLoss(rows.status())) {
+    return DataLoss("{}; run `varve repair {}`", Message(rows.status()),
+                    options_.directory);
+  }
+  VARVE_ASSIGN_OR_RETURN(rows_, std::move(rows));
+  VARVE_RETURN_IF_ERROR(NoteLostManifest());
   VARVE_ASSIGN_OR_RETURN(Manifest manifest, ReadManifest(rows_.get()));
   {
     MutexLock lock(&mutex_);
@@ -152,9 +140,27 @@ absl::Status BlockStoreImpl::Open() {
   if (rows_->damage().ok()) return RemoveUnnamed();
   // Rows may be missing: what they named is all that is left of the data.
   options_.logger.Error("blocks",
-                        "the index is damaged, nothing is removed: {}",
-                        Message(rows_->damage()));
+                        "the index is damaged and nothing is removed until it "
+                        "is mended: stop varve and run `varve repair {}`: {}",
+                        options_.directory, Message(rows_->damage()));
   return SetAsideUnnamed();
+}
+
+absl::Status BlockStoreImpl::NoteLostManifest() {
+  VARVE_ASSIGN_OR_RETURN(const bool is_new, ManifestIsNew(*rows_));
+  if (!is_new || !rows_->damage().ok()) return absl::OkStatus();
+  VARVE_ASSIGN_OR_RETURN(const auto files, options_.fs->List(directory_));
+  for (const FileInfo& file : files) {
+    int32_t day;
+    uint16_t part;
+    if (!ParseBlockFileName(file.name, &day, &part)) continue;
+    // The version is written before the first block can be.
+    return rows_->NoteDamage(
+        DataLoss("{}/index: the manifest is lost: it is empty, and there are "
+                 "block files",
+                 options_.directory));
+  }
+  return absl::OkStatus();
 }
 
 BlockStoreImpl::BlockPtr BlockStoreImpl::OpenBlock(
@@ -173,7 +179,7 @@ BlockStoreImpl::BlockPtr BlockStoreImpl::OpenBlock(
     }
     VARVE_ASSIGN_OR_RETURN(
         out->index,
-        IndexReader::Open(std::make_shared<StoredIndexRows>(rows_, info),
+        IndexReader::Open(MakeStoredIndexRows(rows_, info.day, info.part),
                           info.series));
     out->source = MakeBlockSource(std::move(block), out->index);
     return absl::OkStatus();

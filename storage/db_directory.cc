@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::string_view kMarkerText = "varve 1\n";
 constexpr std::string_view kMarkerPrefix = "varve ";
+constexpr uint64_t kMarkerBytesMax = 4096;
 
 /// Prometheus names its blocks by ULIDs: 26 characters of Crockford's base 32.
 bool IsUlid(std::string_view name) {
@@ -52,19 +53,51 @@ absl::Status CheckForeign(FileSystem* fs, const std::string& directory) {
   return absl::OkStatus();
 }
 
-absl::Status CheckMarker(FileSystem* fs, const std::string& path) {
-  VARVE_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path, 4096));
-  if (text == kMarkerText) return absl::OkStatus();
-  if (text.starts_with(kMarkerPrefix)) {
+}  // namespace
+
+absl::Status CheckMarker(FileSystem* fs, const std::string& directory) {
+  const std::string path = directory + "/VARVE";
+  const auto text = ReadFile(fs, path, kMarkerBytesMax);
+  if (absl::IsNotFound(text.status())) {
+    VARVE_ASSIGN_OR_RETURN(const bool ours, fs->Exists(directory + "/blocks"));
+    if (ours) return DataLoss("{}: is missing", path);
     return FailedPrecondition(
-        "{}: the directory was written by a newer varve (\"{}\"); this one "
-        "reads \"varve 1\"",
-        path, text.substr(0, text.find('\n')));
+        "{} is not a varve directory: it has no marker {}", directory, path);
+  }
+  if (absl::IsResourceExhausted(text.status())) {
+    return DataLoss("{}: not a varve marker", path);
+  }
+  VARVE_RETURN_IF_ERROR(text.status());
+  if (*text == kMarkerText) return absl::OkStatus();
+  // A number that is not ours, and nothing else, is no accident.
+  std::string_view version = *text;
+  if (version.starts_with(kMarkerPrefix) && version.ends_with('\n')) {
+    version.remove_prefix(kMarkerPrefix.size());
+    version.remove_suffix(1);
+    if (!version.empty() &&
+        version.find_first_not_of("0123456789") == std::string_view::npos) {
+      return FailedPrecondition(
+          "{}: the directory was written by a newer varve (version {}); this "
+          "one reads version 1",
+          path, version);
+    }
   }
   return DataLoss("{}: not a varve marker", path);
 }
 
-}  // namespace
+absl::StatusOr<std::unique_ptr<FileLock>> LockForReading(
+    FileSystem* fs, const std::string& directory) {
+  const std::string path = directory + "/LOCK";
+  VARVE_ASSIGN_OR_RETURN(const bool exists, fs->Exists(path));
+  if (!exists) return nullptr;
+  auto lock = fs->Lock(path);
+  if (!absl::IsFailedPrecondition(lock.status())) return lock;
+  return FailedPrecondition(
+      "{} is in use by a varve process, which changes it all the time; take a "
+      "snapshot (POST /api/v1/admin/tsdb/snapshot) and check that, or stop the "
+      "process",
+      directory);
+}
 
 absl::Status MarkDirectory(FileSystem* fs, const std::string& directory) {
   return WriteFileAtomically(fs, directory + "/VARVE", kMarkerText);
@@ -90,7 +123,7 @@ absl::StatusOr<std::unique_ptr<FileLock>> ClaimDirectory(
   }
   VARVE_RETURN_IF_ERROR(lock.status());
   if (marked) {
-    VARVE_RETURN_IF_ERROR(CheckMarker(fs, marker));
+    VARVE_RETURN_IF_ERROR(CheckMarker(fs, directory));
   } else {
     VARVE_RETURN_IF_ERROR(MarkDirectory(fs, directory));
   }

@@ -54,6 +54,7 @@ class IndexReader {
 
  private:
   friend class SeriesLabels;
+  friend class IndexVerifier;
 
   using Name = IndexName;
   struct TermsKey {

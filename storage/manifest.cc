@@ -151,6 +151,12 @@ void PutNextPartRow(int32_t day, uint32_t next_part, RowStore::Batch* batch) {
   batch->puts.emplace_back(NextPartRowKey(day), std::move(value));
 }
 
+absl::StatusOr<bool> ManifestIsNew(const RowStore& rows) {
+  VARVE_ASSIGN_OR_RETURN(const auto version,
+                         rows.Get(RowStore::Family::kManifest, kVersionKey));
+  return !version.has_value();
+}
+
 absl::StatusOr<Manifest> ReadManifest(RowStore* rows) {
   VARVE_RETURN_IF_ERROR(CheckVersion(rows));
   Manifest manifest;

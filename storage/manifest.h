@@ -43,6 +43,8 @@ struct Manifest {
   std::map<int32_t, uint32_t> next_parts;
 };
 
+/// Nothing was ever written to it, or all is lost.
+absl::StatusOr<bool> ManifestIsNew(const RowStore& rows);
 /// Reads all of it but the facts; writes the version into an empty one.
 /// Unimplemented when a newer version wrote it, DataLoss when a row makes no
 /// sense.

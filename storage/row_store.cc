@@ -82,6 +82,11 @@ rocksdb::DBOptions StoreOptions(rocksdb::Env* env, const Logger& logger) {
   return o;
 }
 
+constexpr uint64_t kGuardBytesMax = 64;
+std::string GuardPathIn(const std::string& directory) {
+  return directory + "/GUARD";
+}
+
 class RocksRowFile final : public RowFile {
  public:
   RocksRowFile(const rocksdb::Options& options, std::string path)
@@ -120,7 +125,10 @@ class RocksRowStore final : public RowStore {
   }
 
   absl::Status Open() {
-    VARVE_RETURN_IF_ERROR(options_.fs->CreateDir(options_.directory));
+    if (!options_.read_only) {
+      VARVE_RETURN_IF_ERROR(options_.fs->CreateDir(options_.directory));
+      VARVE_RETURN_IF_ERROR(CheckNotLost());
+    }
     WriterLock lock(&mutex_);
     return OpenDb();
   }
@@ -128,6 +136,26 @@ class RocksRowStore final : public RowStore {
   absl::Status damage() const override {
     ReaderLock lock(&mutex_);
     return damage_;
+  }
+
+  absl::Status NoteDamage(const absl::Status& damage) override {
+    WriterLock lock(&mutex_);
+    VARVE_RETURN_IF_ERROR(CheckOpen());
+    damage_ = damage;
+    return KeepDamage();
+  }
+
+  std::vector<File> Files() const override {
+    ReaderLock lock(&mutex_);
+    std::vector<rocksdb::LiveFileMetaData> files;
+    if (db_ != nullptr) db_->GetLiveFilesMetaData(&files);
+    std::vector<File> out;
+    for (const auto& file : files) {
+      out.push_back({file.name.substr(1), file.size,
+                     file.column_family_name == "index" ? Family::kIndex
+                                                        : Family::kManifest});
+    }
+    return out;
   }
 
   absl::StatusOr<std::optional<std::string>> Get(
@@ -260,6 +288,28 @@ class RocksRowStore final : public RowStore {
     return handles_[family == Family::kIndex ? 1 : 2];
   }
 
+  /// RocksDB takes a directory without its file CURRENT for a new one, and
+  /// removes the files of rows in it.
+  absl::Status CheckNotLost() const {
+    VARVE_ASSIGN_OR_RETURN(const auto files,
+                           options_.fs->List(options_.directory));
+    bool has_current = false;
+    bool has_rows = false;
+    for (const FileInfo& file : files) {
+      has_current = has_current || file.name == "CURRENT";
+      has_rows = has_rows || file.name.ends_with(".sst");
+    }
+    if (has_current || !has_rows) return absl::OkStatus();
+    return DataLoss("{}/CURRENT: is missing, and there are files of rows",
+                    options_.directory);
+  }
+
+  absl::Status CheckWritable() const {
+    if (!options_.read_only) return absl::OkStatus();
+    return FailedPrecondition("{}: opened for reading only",
+                              options_.directory);
+  }
+
   absl::Status CheckOpen() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     if (db_ != nullptr) return absl::OkStatus();
     return Unavailable("{}: closed since a write failed", options_.directory);
@@ -284,8 +334,12 @@ class RocksRowStore final : public RowStore {
     if (!strict.ok()) VARVE_RETURN_IF_ERROR(OpenDb(/*strict=*/false));
     VARVE_RETURN_IF_ERROR(ReadChain());
     if (damage_.ok() && !strict.ok() && !HasBadIndexFile()) damage_ = strict;
-    if (damage_.ok()) return absl::OkStatus();
-    // RocksDB has forgotten the damage when it opens the next time.
+    return damage_.ok() ? absl::OkStatus() : KeepDamage();
+  }
+
+  /// RocksDB has forgotten the damage when it opens the next time.
+  absl::Status KeepDamage() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (options_.read_only) return absl::OkStatus();
     rocksdb::WriteOptions options;
     options.sync = true;
     return FromRocksDb("write manifest in", options_.directory,
@@ -304,8 +358,12 @@ class RocksRowStore final : public RowStore {
         {"index", index_options_},
         {"manifest", manifest}};
     rocksdb::DB* db = nullptr;
-    const rocksdb::Status s = rocksdb::DB::Open(db_options, options_.directory,
-                                                families, &handles_, &db);
+    const rocksdb::Status s =
+        options_.read_only
+            ? rocksdb::DB::OpenForReadOnly(db_options, options_.directory,
+                                           families, &handles_, &db)
+            : rocksdb::DB::Open(db_options, options_.directory, families,
+                                &handles_, &db);
     db_.reset(db);
     return FromRocksDb("open", options_.directory, s);
   }
@@ -330,7 +388,13 @@ class RocksRowStore final : public RowStore {
     }
     VARVE_RETURN_IF_ERROR(
         FromRocksDb("read", options_.directory, it->status()));
-    VARVE_ASSIGN_OR_RETURN(const uint64_t guard, ReadGuard());
+    // It only adds safety: 0 when there is none that can be used.
+    const auto guard_or = ReadGuard(options_.fs, options_.directory);
+    if (!guard_or.ok() && !absl::IsNotFound(guard_or.status()) &&
+        !absl::IsDataLoss(guard_or.status())) {
+      return guard_or.status();
+    }
+    const uint64_t guard = guard_or.value_or(0);
     if (!known_damage.empty()) {
       damage_ = absl::DataLossError(known_damage);
     } else if (count > 1 || chain_ < guard) {
@@ -340,23 +404,7 @@ class RocksRowStore final : public RowStore {
     return absl::OkStatus();
   }
 
-  static constexpr uint64_t kGuardBytesMax = 64;
-  static std::string GuardPathIn(const std::string& directory) {
-    return directory + "/GUARD";
-  }
   std::string GuardPath() const { return GuardPathIn(options_.directory); }
-
-  /// 0 when there is none, or none that can be used: it only adds safety.
-  absl::StatusOr<uint64_t> ReadGuard() const {
-    const auto text = ReadFile(options_.fs, GuardPath(), kGuardBytesMax);
-    if (absl::IsNotFound(text.status())) return uint64_t{0};
-    VARVE_RETURN_IF_ERROR(text.status());
-    Decoder in(*text);
-    const uint64_t number = in.Fixed64();
-    const bool good =
-        in.Fixed32() == Crc32c(std::string_view(*text).substr(0, 8));
-    return good && in.done() ? number : 0;
-  }
 
   /// A file that RocksDB names is missing, cut or cannot be read. Such a one
   /// also remains when the sync of RocksDB's own log fails during an ingestion:
@@ -393,6 +441,7 @@ class RocksRowStore final : public RowStore {
   /// assertion), so we open it again, which crash tests cover. First a probe
   /// tells whether the disk is well, for nothing can be read without RocksDB.
   absl::Status ReopenAfterError() {
+    VARVE_RETURN_IF_ERROR(CheckWritable());
     if (!failed_.load()) return absl::OkStatus();
     WriterLock lock(&mutex_);
     if (!failed_.load()) return absl::OkStatus();
@@ -437,6 +486,22 @@ class RocksRowStore final : public RowStore {
 };
 
 }  // namespace
+
+absl::StatusOr<uint64_t> ReadGuard(FileSystem* fs,
+                                   const std::string& directory) {
+  const std::string path = GuardPathIn(directory);
+  const auto text = ReadFile(fs, path, kGuardBytesMax);
+  if (absl::IsResourceExhausted(text.status())) {
+    return DataLoss("{}: longer than it may be", path);
+  }
+  VARVE_RETURN_IF_ERROR(text.status());
+  Decoder in(*text);
+  const uint64_t number = in.Fixed64();
+  const bool good =
+      in.Fixed32() == Crc32c(std::string_view(*text).substr(0, 8));
+  if (good && in.done()) return number;
+  return DataLoss("{}: its CRC is wrong", path);
+}
 
 absl::StatusOr<std::unique_ptr<RowStore>> RowStore::Open(
     const RowStoreOptions& options) {

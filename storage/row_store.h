@@ -21,7 +21,14 @@ struct RowStoreOptions {
   Logger logger;
   /// Uncompressed blocks of index rows kept in memory.
   size_t cache_bytes = size_t{48} << 20;
+  /// Changes nothing on the disk; calls that would are FailedPrecondition.
+  bool read_only = false;
 };
+
+/// The number of the last batch of a store's manifest that changed blocks, as
+/// written beside RocksDB's files by RowStore::Guard. DataLoss when damaged.
+absl::StatusOr<uint64_t> ReadGuard(FileSystem* fs,
+                                   const std::string& directory);
 
 /// A file of rows in ascending key order, to be ingested in one step.
 /// Single-thread.
@@ -62,6 +69,18 @@ class RowStore {
   /// Why rows of the manifest may be missing; OK if all are there. Once it is
   /// an error it stays so when the store is opened again.
   virtual absl::Status damage() const = 0;
+
+  /// Rows of the manifest are lost for a reason that the store cannot see, and
+  /// damage() says so from now on.
+  virtual absl::Status NoteDamage(const absl::Status& damage) = 0;
+
+  struct File {
+    std::string name;
+    uint64_t size = 0;
+    Family family = Family::kIndex;
+  };
+  /// The files of rows that belong to the store.
+  virtual std::vector<File> Files() const = 0;
 
   /// nullopt when there is no such row.
   virtual absl::StatusOr<std::optional<std::string>> Get(

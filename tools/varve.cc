@@ -1,4 +1,4 @@
-// The program: `varve [serve] [flags]`.
+// The program: `varve [serve] [flags]`, `varve verify DIR`, `varve repair DIR`.
 
 #include "api/varve.h"
 
@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "tools/data_commands.h"
 #include "tools/flags.h"
 #include "tools/serve.h"
 
@@ -39,6 +40,8 @@ int main(int argc, char** argv) {
   flags.AddTo(&app);
   // `serve` takes the same flags: they fall through to the parent.
   app.add_subcommand("serve", "Run the server.")->fallthrough();
+  varve::DataCommands data;
+  data.AddTo(&app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& e) {
@@ -51,6 +54,8 @@ int main(int argc, char** argv) {
     PrintVersion();
     return 0;
   }
+  int exit_code = 0;
+  if (data.Run(&exit_code)) return exit_code;
   if (absl::Status s = flags.Check(); !s.ok()) {
     fmt::print(stderr, "varve: {}\n", varve::Message(s));
     return kUsageError;

@@ -1,0 +1,255 @@
+#include "storage/verify_wal.h"
+
+#include <algorithm>
+
+#include "storage/status_macros.h"
+#include "storage/wal_format.h"
+#include "storage/wal_record.h"
+
+namespace varve {
+namespace {
+
+using wal_format::kRecordHeaderBytes;
+using wal_format::kSegmentHeaderBytes;
+
+constexpr uint64_t kFileBytesMax = uint64_t{4} << 30;
+
+/// The length of the record at `at`, headers included, 0 when none stands
+/// there.
+uint64_t RecordAt(std::string_view bytes, uint64_t at, uint64_t number,
+                  WalRecordType* type, std::string_view* payload, bool* good) {
+  const auto header =
+      wal_format::ReadRecordHeader(bytes.substr(at), number, at);
+  if (!header ||
+      bytes.size() - at - kRecordHeaderBytes < header->payload_bytes) {
+    return 0;
+  }
+  *payload = bytes.substr(at + kRecordHeaderBytes, header->payload_bytes);
+  *type = header->type;
+  *good = wal_format::PayloadIsIntact(*header, *payload);
+  return kRecordHeaderBytes + header->payload_bytes;
+}
+
+}  // namespace
+
+absl::StatusOr<WalFiles> ListWalFiles(FileSystem* fs,
+                                      const std::string& directory) {
+  WalFiles out;
+  VARVE_ASSIGN_OR_RETURN(auto listed, fs->List(directory));
+  std::sort(
+      listed.begin(), listed.end(),
+      [](const FileInfo& a, const FileInfo& b) { return a.name < b.name; });
+  uint64_t first = 0;
+  for (const FileInfo& file : listed) {
+    first =
+        std::max(first, wal_format::ParseSeriesFileName(file.name).value_or(0));
+  }
+  if (first != 0) {
+    out.files.push_back({wal_format::SeriesFileName(first), first, false});
+  }
+  std::vector<uint64_t> segments;
+  for (const FileInfo& file : listed) {
+    const auto segment = wal_format::ParseSegmentName(file.name);
+    if (segment && *segment >= first) {
+      segments.push_back(*segment);
+    } else if (segment || file.name.ends_with(".tmp")) {
+      out.others.push_back(file.name);
+    } else if (!wal_format::ParseSeriesFileName(file.name)) {
+      out.unknown.push_back(file.name);
+    } else if (file.name != out.files.front().name) {
+      out.others.push_back(file.name);
+    }
+  }
+  std::sort(segments.begin(), segments.end());
+  for (const uint64_t n : segments) {
+    out.files.push_back({wal_format::SegmentName(n), n, true});
+  }
+  return out;
+}
+
+absl::Status WalkWalFile(FileSystem* fs, const std::string& path,
+                         uint64_t number, const WalFileWalk& walk) {
+  VARVE_ASSIGN_OR_RETURN(const std::string bytes,
+                         ReadFile(fs, path, kFileBytesMax));
+  const auto version = wal_format::ReadSegmentHeader(bytes, number);
+  if (version && *version != wal_format::kVersion) {
+    return FailedPrecondition(
+        "{}: log format version {} was written by a newer varve; this one "
+        "reads version {}",
+        path, *version, wal_format::kVersion);
+  }
+  uint64_t at = version ? kSegmentHeaderBytes : 0;
+  uint64_t good_end = at;
+  while (at < bytes.size()) {
+    WalRecordType type;
+    std::string_view payload;
+    bool good = false;
+    const uint64_t length = RecordAt(bytes, at, number, &type, &payload, &good);
+    if (length == 0 || !good) {
+      at += std::max<uint64_t>(length, 1);
+      continue;
+    }
+    if (good_end < at) walk.on_bad(good_end, at - good_end);
+    walk.on_record(type, payload, at);
+    good_end = at += length;
+  }
+  if (good_end < bytes.size()) walk.on_bad(good_end, bytes.size() - good_end);
+  return absl::OkStatus();
+}
+
+SealedTimes::SealedTimes(const Manifest& manifest)
+    : marks_(manifest.marks), window_ms_(int64_t{2} * 3600 * 1000) {
+  // Blocks may span several windows, never a part of one.
+  for (const BlockInfo& block : manifest.blocks) {
+    window_ms_ =
+        std::min(window_ms_, block.window.end_ms - block.window.start_ms);
+  }
+}
+
+bool SealedTimes::Cover(uint64_t segment, int64_t time_ms) const {
+  auto it = marks_.upper_bound(time_ms);
+  if (it == marks_.begin()) return false;
+  --it;
+  return time_ms - it->first < window_ms_ && segment < it->second;
+}
+
+std::string WalMeaning::AddSeries(std::string_view payload) {
+  std::string wrong;
+  const absl::Status s =
+      DecodeSeries(payload, [&](SeriesRef ref, const Labels& labels) {
+        if (ref >= series_.size()) series_.resize(ref + 1, 0);
+        const uint64_t hash = std::max<uint64_t>(labels.Hash(), 1);
+        if (series_[ref] == 0) ++series_count_;
+        if (series_[ref] != 0 && series_[ref] != hash) {
+          wrong = fmt::format("number {} names a second series, {}", ref,
+                              labels.ToString());
+        }
+        series_[ref] = hash;
+      });
+  return s.ok() ? wrong : std::string(Message(s));
+}
+
+std::string WalMeaning::Add(uint64_t segment, WalRecordType type,
+                            std::string_view payload) {
+  if (type == WalRecordType::kSeries) return AddSeries(payload);
+  if (const absl::Status s = DecodeCommit(payload, &batch_); !s.ok()) {
+    return std::string(Message(s));
+  }
+  // A series that is idle is dropped from the log as soon as all of its samples
+  // are in blocks.
+  int64_t unknown = 0;
+  const auto count = [&](SeriesRef ref, int64_t t) {
+    if (!Knows(ref) && !sealed_->Cover(segment, t)) ++unknown;
+  };
+  for (size_t i = 0; i < batch_.refs.size(); ++i) {
+    count(batch_.refs[i], batch_.timestamps[i]);
+  }
+  for (const auto& s : batch_.histograms) count(s.ref, s.timestamp_ms);
+  samples_ += static_cast<int64_t>(batch_.size());
+  if (unknown == 0) return "";
+  return fmt::format("{} samples of series that no record names", unknown);
+}
+
+namespace {
+
+/// The check of one log.
+class WalCheck {
+ public:
+  WalCheck(FileSystem* fs, const std::string& directory,
+           const SealedTimes& sealed, Findings* findings)
+      : fs_(fs),
+        directory_(directory),
+        findings_(findings),
+        meaning_(&sealed) {}
+
+  absl::Status Run(WalCounts* counts) {
+    VARVE_ASSIGN_OR_RETURN(const WalFiles listed,
+                           ListWalFiles(fs_, directory_));
+    for (const std::string& name : listed.others) {
+      findings_->Note(directory_ + "/" + name,
+                      "is not read, and goes by itself");
+    }
+    for (const std::string& name : listed.unknown) {
+      findings_->Note(directory_ + "/" + name, "is no file of a log");
+    }
+    for (const WalFiles::File& file : listed.files) {
+      CheckNumber(file);
+      VARVE_RETURN_IF_ERROR(
+          CheckFile(file, file.is_segment && &file == &listed.files.back()));
+      ++counts->files;
+    }
+    counts->records = records_;
+    counts->series = meaning_.series();
+    counts->samples = meaning_.samples();
+    return absl::OkStatus();
+  }
+
+ private:
+  void CheckNumber(const WalFiles::File& file) {
+    const std::string path = directory_ + "/" + file.name;
+    if (!file.is_segment) {
+      next_ = file.number;
+      first_ = true;
+      return;
+    }
+    if (first_ && file.number == next_ + 1) {
+      findings_->Note(path, fmt::format("segment {} before it was never "
+                                        "written, or is missing",
+                                        next_));
+    } else if (next_ != 0 && file.number != next_) {
+      findings_->Damage(path, fmt::format("segments {} to {} before it are "
+                                          "missing",
+                                          next_, file.number - 1));
+    }
+    first_ = false;
+    next_ = file.number + 1;
+  }
+
+  absl::Status CheckFile(const WalFiles::File& file, bool last) {
+    const std::string path = directory_ + "/" + file.name;
+    std::string bad;
+    WalFileWalk walk;
+    walk.on_record = [&](WalRecordType type, std::string_view payload,
+                         uint64_t offset) {
+      if (!bad.empty()) findings_->Damage(path, bad);
+      bad.clear();
+      ++records_;
+      const std::string wrong =
+          meaning_.Add(file.is_segment ? file.number : 0, type, payload);
+      if (wrong.empty()) return;
+      findings_->Damage(path,
+                        fmt::format("record at offset {}: {}", offset, wrong));
+    };
+    walk.on_bad = [&](uint64_t offset, uint64_t bytes) {
+      bad = fmt::format("{} bytes at offset {} are no records", bytes, offset);
+    };
+    VARVE_RETURN_IF_ERROR(WalkWalFile(fs_, path, file.number, walk));
+    if (bad.empty()) return absl::OkStatus();
+    if (last) {
+      findings_->Note(path, bad +
+                                ": a write that was cut short, or the last "
+                                "one damaged; the next start cuts them");
+    } else {
+      findings_->Damage(path, bad);
+    }
+    return absl::OkStatus();
+  }
+
+  FileSystem* const fs_;
+  const std::string& directory_;
+  Findings* const findings_;
+  WalMeaning meaning_;
+  int64_t records_ = 0;
+  uint64_t next_ = 0;   // the number of the segment that should come
+  bool first_ = false;  // after the file that the log begins with
+};
+
+}  // namespace
+
+absl::Status VerifyWal(FileSystem* fs, const std::string& directory,
+                       const SealedTimes& sealed, Findings* findings,
+                       WalCounts* counts) {
+  return WalCheck(fs, directory, sealed, findings).Run(counts);
+}
+
+}  // namespace varve

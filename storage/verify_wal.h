@@ -1,0 +1,94 @@
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "storage/file_system.h"
+#include "storage/findings.h"
+#include "storage/manifest.h"
+#include "storage/wal.h"
+
+namespace varve {
+
+/// The files of a log that a start would read.
+struct WalFiles {
+  struct File {
+    std::string name;
+    uint64_t number = 0;  ///< in its header and name
+    bool is_segment = true;
+  };
+  std::vector<File> files;           ///< in the order of reading
+  std::vector<std::string> others;   ///< redundant or unfinished
+  std::vector<std::string> unknown;  ///< none of ours
+};
+absl::StatusOr<WalFiles> ListWalFiles(FileSystem* fs,
+                                      const std::string& directory);
+
+/// Reads one file of a log and changes nothing. FailedPrecondition when a newer
+/// version wrote it.
+struct WalFileWalk {
+  std::function<void(WalRecordType, std::string_view payload, uint64_t offset)>
+      on_record;
+  /// Bytes that are no records; also those at the end.
+  std::function<void(uint64_t offset, uint64_t bytes)> on_bad;
+};
+absl::Status WalkWalFile(FileSystem* fs, const std::string& path,
+                         uint64_t number, const WalFileWalk& walk);
+
+/// Which samples of a log a replay leaves out, since they stand in blocks.
+class SealedTimes {
+ public:
+  SealedTimes() = default;
+  explicit SealedTimes(const Manifest& manifest);
+  bool Cover(uint64_t segment, int64_t time_ms) const;
+
+ private:
+  std::map<int64_t, uint64_t> marks_;
+  int64_t window_ms_ = 0;
+};
+
+/// What the records of a log say, as far as a check needs it. Records are added
+/// in the order of a replay. Single-thread.
+class WalMeaning {
+ public:
+  /// `sealed` outlives this.
+  explicit WalMeaning(const SealedTimes* sealed) : sealed_(sealed) {}
+
+  /// "" or what is wrong with the record. Segment 0: before all segments.
+  std::string Add(uint64_t segment, WalRecordType type,
+                  std::string_view payload);
+  /// Whether a sample of the series would be replayed.
+  bool Knows(SeriesRef ref) const {
+    return ref < series_.size() && series_[ref] != 0;
+  }
+  int64_t series() const { return series_count_; }
+  int64_t samples() const { return samples_; }
+
+ private:
+  std::string AddSeries(std::string_view payload);
+
+  const SealedTimes* const sealed_;
+  std::vector<uint64_t> series_;  // hash of the labels by ref, 0: unknown
+  int64_t series_count_ = 0;
+  int64_t samples_ = 0;
+  WriteBatch batch_;
+};
+
+struct WalCounts {
+  int64_t files = 0;
+  int64_t records = 0;
+  int64_t series = 0;
+  int64_t samples = 0;
+};
+/// Checks the log in a directory; an error is one of the disk or of a version.
+absl::Status VerifyWal(FileSystem* fs, const std::string& directory,
+                       const SealedTimes& sealed, Findings* findings,
+                       WalCounts* counts);
+
+}  // namespace varve
