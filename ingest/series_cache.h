@@ -56,7 +56,9 @@ class SeriesCache {
   size_t bytes() const;
 
  private:
-  static constexpr size_t kShards = 64;
+  /// A new epoch takes all their mutexes; TSan follows 64 locks per thread.
+  static constexpr int kShardBits = 5;
+  static constexpr size_t kShards = size_t{1} << kShardBits;
 
   /// low == 0 means free; a key whose low is 0 is stored as 1.
   struct Entry {
@@ -74,7 +76,7 @@ class SeriesCache {
     size_t used ABSL_GUARDED_BY(mutex) = 0;
   };
 
-  static size_t ShardOf(uint64_t low) { return low >> 58; }
+  static size_t ShardOf(uint64_t low) { return low >> (64 - kShardBits); }
   static SeriesRef Probe(const Table* table, uint64_t low, uint32_t high);
   static bool Put(Table* table, uint64_t low, uint64_t high_and_ref);
   void Replace(Shard* shard, std::unique_ptr<Table> table)
