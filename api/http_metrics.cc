@@ -180,6 +180,16 @@ void AddDisk(const DbStats& s, Page* page) {
   page->Counter("varve_wal_corruptions_total",
                 "Bad records found in the write-ahead log.",
                 d(s.wal_corruptions));
+  page->Counter("varve_checkpoints_total", "Checkpoints of the head written.",
+                d(s.checkpoints));
+  page->Counter("varve_checkpoint_failures_total",
+                "Checkpoints that could not be written.",
+                d(s.checkpoint_failures));
+  page->Gauge("varve_checkpoint_bytes", "Size of the newest checkpoint.",
+              d(s.checkpoint_bytes));
+  page->Gauge("varve_checkpoint_seconds",
+              "Time that the writing of the newest checkpoint took.",
+              s.checkpoint_seconds);
   page->Gauge("varve_wal_replay_seconds",
               "How long reading the write-ahead log took at the start.",
               s.replay_seconds);

@@ -22,7 +22,8 @@ constexpr size_t kBatch = 2000;
 /// all samples that a benchmark writes.
 class BenchDb {
  public:
-  BenchDb() {
+  explicit BenchDb(bool checkpoints = false) {
+    options_.checkpoint_on_close = checkpoints;
     options_.directory = fmt::format("/tmp/varve_head_bench.{}", getpid());
     (void)RemoveRecursively(FileSystem::Posix(), options_.directory);
     options_.wal_fsync = FsyncMode::kNever;
@@ -163,6 +164,52 @@ void BM_Replay(benchmark::State& state) {
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations()) * 5'000'000);
 }
 BENCHMARK(BM_Replay)->Iterations(3)->Unit(benchmark::kMillisecond);
+
+/// A restart after a clean stop: everything stands in a checkpoint.
+void BM_Load(benchmark::State& state) {
+  BenchDb db(/*checkpoints=*/true);
+  const auto series = static_cast<size_t>(state.range(0));
+  const auto refs = MakeSeries(&db, series);
+  uint64_t random = 1;
+  const auto rounds = static_cast<int>(state.range(1));
+  for (int i = 0; i < rounds; ++i) {
+    WriteRound(&db, refs, db.start_ms() + i * kStepMs, &random);
+  }
+  db.Open();  // writes it
+  for (auto _ : state) db.Open();
+  const DbStats stats = db->Stats();
+  state.SetItemsProcessed(static_cast<int64_t>(state.iterations()) *
+                          state.range(0));
+  state.counters["B/series"] = static_cast<double>(stats.checkpoint_bytes) /
+                               static_cast<double>(stats.head_series);
+}
+BENCHMARK(BM_Load)
+    ->Args({50'000, 100})
+    ->Args({500'000, 4})
+    ->Args({200'000, 240})
+    ->Iterations(3)
+    ->MeasureProcessCPUTime()
+    ->Unit(benchmark::kMillisecond);
+
+void BM_Checkpoint(benchmark::State& state) {
+  BenchDb db(/*checkpoints=*/true);
+  const auto refs = MakeSeries(&db, 200'000);
+  uint64_t random = 1;
+  int64_t t = db.start_ms();
+  double seconds = 0;
+  for (auto _ : state) {
+    state.PauseTiming();
+    for (int i = 0; i < 4; ++i) WriteRound(&db, refs, t += kStepMs, &random);
+    const int64_t before = db->Stats().checkpoints;
+    state.ResumeTiming();
+    if (!db->Maintain().ok() || db->Stats().checkpoints == before) std::abort();
+    seconds += db->Stats().checkpoint_seconds;
+  }
+  state.SetItemsProcessed(static_cast<int64_t>(state.iterations()) * 200'000);
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations()) *
+                          db->Stats().checkpoint_bytes);
+}
+BENCHMARK(BM_Checkpoint)->Iterations(1)->Unit(benchmark::kMillisecond);
 
 void BM_Seal(benchmark::State& state) {
   for (auto _ : state) {

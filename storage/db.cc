@@ -100,8 +100,8 @@ absl::Status DbImpl::Replay() {
   VARVE_RETURN_IF_ERROR(ReplayWal(wal_options, marks, retention_start_ms(),
                                   head_.get(), &replay_));
   {
-    MutexLock lock(&segments_mutex_);
-    segment_max_ms_ = replay_.segment_max_ms;
+    MutexLock lock(&maintain_mutex_);
+    checkpoint_segment_ = replay_.wal.checkpoint;
   }
   // The log may be missing, as in a snapshot without it: what comes must not
   // stand where a mark says that it is in a block already.
@@ -109,6 +109,7 @@ absl::Status DbImpl::Replay() {
     replay_.wal.segment_max =
         std::max(replay_.wal.segment_max, mark.wal_segment - 1);
   }
+  checkpoint_bytes_.store(replay_.wal.checkpoint_bytes);
   VARVE_ASSIGN_OR_RETURN(wal_, Wal::Open(wal_options, replay_.wal));
   std::string payload;
   for (SeriesRef ref : replay_.moved) {
@@ -234,7 +235,7 @@ void FilterFloats(WriteBatch* batch, const Keep& keep) {
 
 }  // namespace
 
-int64_t DbImpl::Filter(WriteBatch* batch, WriteResult* result) const {
+CommitRange DbImpl::Filter(WriteBatch* batch, WriteResult* result) const {
   const int64_t now = options_.clock->NowMs();
   const int64_t too_far =
       std::min(now + options_.ahead_ms_max, Head::kTimeMax - 1);
@@ -266,34 +267,31 @@ int64_t DbImpl::Filter(WriteBatch* batch, WriteResult* result) const {
     FilterFloats(batch, [&](size_t i) {
       return keep(batch->refs[i], batch->timestamps[i]);
     });
-    max_ms = std::numeric_limits<int64_t>::min();
-    for (int64_t t : batch->timestamps) max_ms = std::max(max_ms, t);
   }
   std::erase_if(batch->histograms, [&](const WriteBatch::HistogramSample& s) {
     if (s.histogram == nullptr || !IsValidHistogram(*s.histogram)) {
       Reject(result, Rejection::kHistogram, s.ref, s.timestamp_ms);
       return true;
     }
-    if (!keep(s.ref, s.timestamp_ms)) return true;
-    max_ms = std::max(max_ms, s.timestamp_ms);
-    return false;
+    return !keep(s.ref, s.timestamp_ms);
   });
   std::erase_if(batch->metadata, [&](const WriteBatch::FamilyMetadata& m) {
     return !head_->MetadataDiffers(m);
   });
-  return max_ms;
-}
-
-absl::Status DbImpl::LogBatch(Scratch* scratch, int64_t max_ms) {
-  EncodeCommit(scratch->batch, &scratch->payload);
-  VARVE_ASSIGN_OR_RETURN(const uint64_t segment,
-                         wal_->LogCommit(scratch->payload));
-  MutexLock lock(&segments_mutex_);
-  int64_t& newest =
-      segment_max_ms_.try_emplace(segment, std::numeric_limits<int64_t>::min())
-          .first->second;
-  newest = std::max(newest, max_ms);
-  return absl::OkStatus();
+  // The order of metadata and exemplars counts as well; they are few.
+  if (!batch->metadata.empty() || !batch->exemplars.empty()) return {};
+  CommitRange range{kNoSeries, 0, min_ms, max_ms};
+  for (const SeriesRef ref : batch->refs) {
+    range.min_ref = std::min(range.min_ref, ref);
+    range.max_ref = std::max(range.max_ref, ref);
+  }
+  for (const WriteBatch::HistogramSample& s : batch->histograms) {
+    range.min_ref = std::min(range.min_ref, s.ref);
+    range.max_ref = std::max(range.max_ref, s.ref);
+    range.min_ms = std::min(range.min_ms, s.timestamp_ms);
+    range.max_ms = std::max(range.max_ms, s.timestamp_ms);
+  }
+  return range;
 }
 
 absl::StatusOr<WriteResult> DbImpl::Commit(Scratch* scratch) {
@@ -301,14 +299,15 @@ absl::StatusOr<WriteResult> DbImpl::Commit(Scratch* scratch) {
   WriteBatch& batch = scratch->batch;
   VARVE_CHECK(batch.refs.size() == batch.timestamps.size() &&
               batch.refs.size() == batch.values.size());
-  const int64_t max_ms = Filter(&batch, &result);
+  const CommitRange range = Filter(&batch, &result);
   if (batch.size() > 0 || !batch.exemplars.empty() || !batch.metadata.empty()) {
     // A sample that is in the log is in the head before the log is rotated for
-    // a seal. Two commits may be logged in one order and stored in the other;
-    // that shows only when both bring the same series and time with different
-    // values.
+    // a seal. Of different values for one series and time the first in the log
+    // wins, here as in a replay.
     RoomGuard room(&commits_, TwoRooms::kFirst);
-    VARVE_RETURN_IF_ERROR(LogBatch(scratch, max_ms));
+    EncodeCommit(batch, &scratch->payload);
+    CommitTurn turn(wal_.get(), range);
+    VARVE_RETURN_IF_ERROR(wal_->LogCommit(scratch->payload, &turn).status());
     head_->Apply(batch, &result);
   }
   for (size_t i = 0; i < std::size(rejected_); ++i) {
@@ -349,6 +348,12 @@ DbStats DbImpl::Stats() const {
   stats.wal_corruptions = replay_.wal.corruptions + replay_.malformed;
   stats.replay_records = replay_.wal.records;
   stats.replay_seconds = replay_seconds_;
+  stats.checkpoints = checkpoints_.load(std::memory_order_relaxed);
+  stats.checkpoint_failures =
+      checkpoint_failures_.load(std::memory_order_relaxed);
+  stats.checkpoint_bytes = checkpoint_bytes_.load(std::memory_order_relaxed);
+  stats.checkpoint_seconds =
+      checkpoint_seconds_.load(std::memory_order_relaxed);
   stats.seals = seals_.load(std::memory_order_relaxed);
   stats.seal_failures = seal_failures_.load(std::memory_order_relaxed);
   stats.compactions = compactions_.load(std::memory_order_relaxed);
@@ -429,6 +434,7 @@ absl::Status DbImpl::Close() {
   if (maintenance_.joinable()) maintenance_.join();
   if (compaction_.joinable()) compaction_.join();
   if (sync_.joinable()) sync_.join();
+  CheckpointAtClose();
   absl::Status status;
   if (wal_ != nullptr) status.Update(wal_->Close());
   if (blocks_ != nullptr) status.Update(blocks_->Close());

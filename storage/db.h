@@ -40,6 +40,12 @@ struct DbOptions {
   /// Length of a sealed window, aligned to multiples of itself; divides a day.
   int64_t window_ms = int64_t{2} * 3600 * 1000;
   uint64_t wal_segment_bytes = uint64_t{128} << 20;
+  /// A checkpoint is written when the log has grown by so many bytes since the
+  /// last one, and by as many as that one has: so a restart reads a bounded
+  /// amount, and what is written at most doubles.
+  uint64_t checkpoint_bytes = uint64_t{32} << 20;
+  /// Close() writes one, for a quick start.
+  bool checkpoint_on_close = true;
   /// Threads that do what Maintain() does; tests set false and call it.
   bool background = true;
 };
@@ -72,6 +78,10 @@ struct DbStats {
   int64_t compaction_bytes_read = 0;  ///< of the blocks that were merged
   int64_t compaction_bytes_written = 0;
   int64_t exemplars = 0;
+  int64_t checkpoints = 0;  ///< written by this process
+  int64_t checkpoint_failures = 0;
+  int64_t checkpoint_bytes = 0;   ///< of the last one
+  double checkpoint_seconds = 0;  ///< that its writing took
   double replay_seconds = 0;
   int64_t replay_records = 0;
 };
@@ -113,8 +123,9 @@ class Appender {
 
 /// A database in one directory: WAL, head, blocks, index. Thread-safe.
 ///
-/// Files: `wal/` segments, `blocks/` sealed data, `index/` RocksDB, `LOCK`,
-/// `VARVE` (format version, which also marks the directory as ours).
+/// Files: `wal/` segments and a checkpoint, `blocks/` sealed data, `index/`
+/// RocksDB, `LOCK`, `VARVE` (format version, which also marks the directory as
+/// ours).
 class Db {
  public:
   /// Opens or creates, and replays the WAL. FailedPrecondition when another
@@ -139,7 +150,8 @@ class Db {
   /// Seals everything accepted so far into blocks; returns when it is durable.
   virtual absl::Status Flush() = 0;
   /// One step of the background work: seal due windows, drop expired days,
-  /// delete redundant WAL, merge blocks. Returns whether anything was done.
+  /// write a checkpoint that is due, merge blocks. Returns whether anything was
+  /// done.
   virtual absl::StatusOr<bool> Maintain() = 0;
   /// Takes effect at once; for reloads.
   virtual void SetOutOfOrderWindow(std::optional<int64_t> window_ms) = 0;
@@ -153,7 +165,8 @@ class Db {
   virtual DbStats Stats() const = 0;
   virtual CardinalityStats Cardinality(size_t limit) const = 0;
 
-  /// Stops background work, syncs the WAL, frees the lock. Idempotent.
+  /// Stops background work, writes a checkpoint, syncs the WAL, frees the lock.
+  /// Idempotent.
   virtual absl::Status Close() = 0;
 };
 

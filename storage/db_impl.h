@@ -5,7 +5,6 @@
 #include <atomic>
 #include <functional>
 #include <limits>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -34,8 +33,7 @@ namespace varve {
 ///   (Head's)    storing a batch    | taking a snapshot
 ///
 /// Lock order: maintain_mutex_ -> appenders_ -> commits_ -> the WAL's queue |
-/// the head's locks -> segments_mutex_. compact_mutex_ is held with none of
-/// them.
+/// the head's locks. compact_mutex_ is held with none of them.
 class DbImpl final : public Db {
  public:
   explicit DbImpl(const DbOptions& options);
@@ -73,9 +71,9 @@ class DbImpl final : public Db {
 
   absl::StatusOr<SeriesRef> Resolve(const Labels& labels);
   absl::StatusOr<WriteResult> Commit(Scratch* scratch);
-  /// Takes out of the batch what must not be logged; gives the newest time.
-  int64_t Filter(WriteBatch* batch, WriteResult* result) const;
-  absl::Status LogBatch(Scratch* scratch, int64_t max_ms);
+  /// Takes out of the batch what must not be logged. What is left lies in the
+  /// range that it gives.
+  CommitRange Filter(WriteBatch* batch, WriteResult* result) const;
 
   absl::Status OpenBlocks();
   absl::Status Replay();
@@ -92,8 +90,6 @@ class DbImpl final : public Db {
   bool SealIsDue(int64_t cutoff_ms)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
   void CollectIdleSeries();
-  absl::Status CutLog() ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
-  absl::Status WriteState(const Wal::AddRecord& add) const;
   /// The part of Maintain() that holds nobody up for long.
   absl::StatusOr<bool> MaintainHead();
   // In db_snapshot.cc.
@@ -104,6 +100,13 @@ class DbImpl final : public Db {
   void RemoveUnfinishedSnapshots();
   absl::StatusOr<bool> DropExpiredDays()
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
+
+  // Checkpoints, in db_checkpoint.cc.
+  bool CheckpointIsDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
+  /// Writes one and deletes what of the log it replaces.
+  absl::Status WriteCheckpoint() ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
+  absl::Status TryCheckpoint(uint64_t* segment, uint64_t* bytes);
+  void CheckpointAtClose();
 
   // Compaction, in db_compact.cc.
   /// Merges some blocks if any are due; whether it did anything.
@@ -139,12 +142,9 @@ class DbImpl final : public Db {
   double replay_seconds_ = 0;
 
   Mutex maintain_mutex_;  ///< one seal at a time
-  /// All samples before sealed_cutoff_ms_ that stand in segments before
-  /// sealed_segment_ are in blocks. The two belong together: after a Flush the
-  /// next cutoff may be an earlier one.
-  int64_t sealed_cutoff_ms_ ABSL_GUARDED_BY(maintain_mutex_) =
-      std::numeric_limits<int64_t>::min();
-  uint64_t sealed_segment_ ABSL_GUARDED_BY(maintain_mutex_) = 0;
+  /// The first segment that the newest checkpoint does not cover; 0: none.
+  uint64_t checkpoint_segment_ ABSL_GUARDED_BY(maintain_mutex_) = 0;
+  int64_t retry_checkpoint_ns_ ABSL_GUARDED_BY(maintain_mutex_) = 0;
   /// The last cutoff that Maintain() sealed by itself.
   int64_t due_cutoff_ms_ ABSL_GUARDED_BY(maintain_mutex_) =
       std::numeric_limits<int64_t>::min();
@@ -154,6 +154,10 @@ class DbImpl final : public Db {
   std::optional<int64_t> dropped_before_day_ ABSL_GUARDED_BY(maintain_mutex_);
   std::atomic<int64_t> seals_{0};
   std::atomic<int64_t> seal_failures_{0};
+  std::atomic<int64_t> checkpoints_{0};
+  std::atomic<int64_t> checkpoint_failures_{0};
+  std::atomic<int64_t> checkpoint_bytes_{0};
+  std::atomic<double> checkpoint_seconds_{0};
 
   /// Held by whoever rewrites blocks.
   Mutex compact_mutex_;
@@ -166,10 +170,6 @@ class DbImpl final : public Db {
   std::atomic<int64_t> compaction_failures_{0};
   std::atomic<int64_t> compaction_bytes_read_{0};
   std::atomic<int64_t> compaction_bytes_written_{0};
-
-  mutable Mutex segments_mutex_;
-  /// The newest sample's time in each segment of the log.
-  std::map<uint64_t, int64_t> segment_max_ms_ ABSL_GUARDED_BY(segments_mutex_);
 
   Mutex scratch_mutex_;
   std::vector<std::unique_ptr<Scratch>> scratch_

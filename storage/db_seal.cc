@@ -8,7 +8,6 @@
 
 #include "storage/db_impl.h"
 #include "storage/status_macros.h"
-#include "storage/wal_record.h"
 
 namespace varve {
 
@@ -21,8 +20,8 @@ namespace varve {
 //   3. The blocks and the marks {window, P} are published in one step: from
 //      here on replay leaves out samples of these windows in segments before P.
 //   4. The head lets go of exactly the chunks that were written.
-//   5. Segments all of whose samples are in blocks are deleted, after a series
-//      file has taken over the series records that stood there.
+//   5. A checkpoint takes over what is still in the head, and the log before it
+//      is deleted.
 //
 // A sample that comes for the window meanwhile stands in P or later, and is
 // sealed later, in another block. If it made it into step 2, a replay stores it
@@ -39,7 +38,6 @@ constexpr int64_t kLateSamplesMax = 1'000'000;
 constexpr int64_t kRetryNs = int64_t{15} * 1'000'000'000;
 /// Appenders are held up for so long at most by the collection of series.
 constexpr auto kCollectPatience = std::chrono::milliseconds(100);
-constexpr size_t kSeriesRecordBytes = size_t{256} << 10;
 
 /// Gives what a seal has freed back to the system: small pieces between live
 /// ones, which the allocator would keep.
@@ -84,8 +82,6 @@ absl::Status DbImpl::SealStep(int64_t cutoff_ms) {
   const std::unique_ptr<HeadSeal> seal = head_->BeginSeal(cutoff_ms);
   VARVE_RETURN_IF_ERROR(PublishSeal(*seal, segment));
   head_->FinishSeal(*seal);
-  sealed_cutoff_ms_ = cutoff_ms;
-  sealed_segment_ = segment;
   return absl::OkStatus();
 }
 
@@ -113,13 +109,11 @@ absl::Status DbImpl::SealBefore(int64_t cutoff_ms) {
   }
   seals_.fetch_add(1, std::memory_order_relaxed);
   retry_seal_ns_ = 0;
-  // The head holds nothing before the cutoff that came before the last
-  // rotation; the steps may have jumped over a gap before it.
-  if (stepped) sealed_cutoff_ms_ = cutoff_ms;
   CollectIdleSeries();
-  const absl::Status cut = CutLog();
+  const absl::Status checkpoint =
+      stepped ? WriteCheckpoint() : absl::OkStatus();
   ReturnMemory();
-  return cut;
+  return checkpoint;
 }
 
 void DbImpl::CollectIdleSeries() {
@@ -133,57 +127,6 @@ void DbImpl::CollectIdleSeries() {
   if (n > 0) epoch_.fetch_add(1, std::memory_order_acq_rel);
   appenders_.Leave(TwoRooms::kSecond);
   options_.logger.Info("db", "dropped {} idle series from the head", n);
-}
-
-absl::Status DbImpl::WriteState(const Wal::AddRecord& add) const {
-  std::string payload;
-  const SeriesTable& table = head_->table();
-  for (SeriesRef ref = 0; ref < table.limit(); ++ref) {
-    if (table.PairsOf(ref).empty()) continue;
-    EncodeSeries(ref, head_->LabelsOf(ref), &payload);
-    if (payload.size() < kSeriesRecordBytes) continue;
-    VARVE_RETURN_IF_ERROR(add(WalRecordType::kSeries, payload));
-    payload.clear();
-  }
-  if (!payload.empty()) {
-    VARVE_RETURN_IF_ERROR(add(WalRecordType::kSeries, payload));
-  }
-  WriteBatch state;
-  for (auto& [family, metadata] : head_->AllMetadata()) {
-    state.metadata.push_back({family, std::move(metadata)});
-  }
-  for (auto& [labels, exemplar] : head_->exemplars().All()) {
-    const SeriesRef ref = table.Find(labels);
-    if (ref != kNoSeries) state.exemplars.push_back({ref, exemplar});
-  }
-  EncodeCommit(state, &payload);
-  return payload.empty() ? absl::OkStatus()
-                         : add(WalRecordType::kState, payload);
-}
-
-absl::Status DbImpl::CutLog() {
-  const uint64_t first = wal_->segment_min();
-  uint64_t keep = first;
-  {
-    MutexLock lock(&segments_mutex_);
-    for (; keep < sealed_segment_; ++keep) {
-      const auto it = segment_max_ms_.find(keep);
-      if (it != segment_max_ms_.end() && it->second >= sealed_cutoff_ms_) {
-        break;
-      }
-    }
-  }
-  if (keep == first) return absl::OkStatus();
-  VARVE_RETURN_IF_ERROR(wal_->WriteSeriesFile(
-      keep, [this](const Wal::AddRecord& add) { return WriteState(add); }));
-  VARVE_RETURN_IF_ERROR(wal_->DeleteBefore(keep));
-  head_->table().LogWasCutBefore(keep);
-  {
-    MutexLock lock(&segments_mutex_);
-    segment_max_ms_.erase(segment_max_ms_.begin(),
-                          segment_max_ms_.lower_bound(keep));
-  }
-  return blocks_->ForgetMarks(keep);
 }
 
 bool DbImpl::SealIsDue(int64_t cutoff_ms) {
@@ -225,6 +168,10 @@ absl::StatusOr<bool> DbImpl::MaintainHead() {
   if (SealIsDue(cutoff_ms)) {
     VARVE_RETURN_IF_ERROR(SealBefore(cutoff_ms));
     due_cutoff_ms_ = cutoff_ms;
+    done = true;
+  }
+  if (CheckpointIsDue()) {
+    VARVE_RETURN_IF_ERROR(WriteCheckpoint());
     done = true;
   }
   return done;

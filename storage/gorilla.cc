@@ -155,6 +155,22 @@ size_t GorillaFinish(const GorillaTail& tail, const SlabArena& arena,
   return n;
 }
 
+void GorillaRestore(GorillaTail* tail, SlabArena* arena,
+                    const uint64_t* words) {
+  tail->block = SlabArena::kNull;
+  for (unsigned i = 0; i < tail->words;) {
+    const unsigned b = internal::GorillaBlockOf(i);
+    const unsigned room = internal::kGorillaBlockWords[b] - 1U;
+    const unsigned n = std::min(room, tail->words - i);
+    const SlabArena::Handle block = arena->Allocate(room + 1);
+    uint64_t* at = arena->at(block);
+    at[0] = tail->block;
+    std::memcpy(at + 1, words + i, n * sizeof(uint64_t));
+    tail->block = block;
+    i += n;
+  }
+}
+
 void GorillaFree(const GorillaTail& tail, SlabArena* arena) {
   GorillaForEachBlock(tail, *arena,
                       [&](SlabArena::Handle block, unsigned words) {

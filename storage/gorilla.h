@@ -72,6 +72,11 @@ void GorillaAppend(GorillaTail* tail, SlabArena* arena, int64_t t,
 size_t GorillaFinish(const GorillaTail& tail, const SlabArena& arena,
                      uint64_t* out);
 
+/// Makes the chain of blocks of an open chunk whose other fields are set and
+/// whose `tail->words` full words are these. REQUIRES: at most
+/// kGorillaWordsMax.
+void GorillaRestore(GorillaTail* tail, SlabArena* arena, const uint64_t* words);
+
 /// Frees the blocks of a chain.
 void GorillaFree(const GorillaTail& tail, SlabArena* arena);
 /// Calls `f(handle, words)` for every block of the chain.

@@ -121,6 +121,8 @@ class Head final : public SeriesSource {
  private:
   friend class HeadSeal;
   friend class HeadSnapshot;
+  friend class HeadCheckpoint;
+  friend class HeadLoader;
   using WindowList = std::vector<std::shared_ptr<WindowChunks>>;
   enum class Stored : uint8_t { kNew, kSame, kDuplicate };
 

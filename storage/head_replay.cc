@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "storage/head_checkpoint.h"
+#include "storage/load_pool.h"
 #include "storage/status_macros.h"
 #include "storage/wal_record.h"
 
@@ -14,7 +16,13 @@ class Replayer {
  public:
   Replayer(std::span<const SealMark> marks, int64_t time_min_ms, Head* head,
            ReplayReport* report)
-      : time_min_ms_(time_min_ms), head_(head), report_(report) {
+      : time_min_ms_(time_min_ms),
+        head_(head),
+        report_(report),
+        loader_(
+            head, [this](int64_t window) { return CheckpointIsSealed(window); },
+            time_min_ms),
+        pool_(&loader_) {
     for (const SealMark& mark : marks) {
       uint64_t& segment =
           marks_[WindowOf(mark.window_start_ms, head->window_ms())];
@@ -25,11 +33,15 @@ class Replayer {
   absl::Status Add(uint64_t segment, WalRecordType type,
                    std::string_view payload) {
     absl::Status status;
-    if (type == WalRecordType::kSeries) {
+    if (type > WalRecordType::kState) {
+      status = AddFromCheckpoint(segment, type, payload);
+    } else if (type == WalRecordType::kSeries) {
+      FinishCheckpoint();
       status = DecodeSeries(payload, [this](SeriesRef ref, Labels labels) {
         AddSeries(ref, labels);
       });
     } else {
+      FinishCheckpoint();
       status = DecodeCommit(payload, &batch_);
       if (status.ok()) Apply(segment);
     }
@@ -38,7 +50,60 @@ class Replayer {
     return absl::OkStatus();
   }
 
+  /// After the last record.
+  void FinishCheckpoint() {
+    if (!loading_) return;
+    loading_ = false;
+    const LoadReport loaded = pool_.Finish();
+    report_->samples += loaded.samples;
+    report_->sealed += loaded.sealed;
+    report_->too_old += loaded.too_old;
+    report_->malformed += loaded.malformed;
+    for (const SeriesRef ref : loaded.refs) SetRef(ref, ref);
+    loader_.Finish(loaded);
+  }
+
  private:
+  absl::Status AddFromCheckpoint(uint64_t segment, WalRecordType type,
+                                 std::string_view payload) {
+    if (segment != 0) {
+      return DataLoss("a record of type {} in a segment of the log",
+                      static_cast<int>(type));
+    }
+    loading_ = true;
+    if (type == WalRecordType::kHeadSeries) pool_.Add(payload);
+    if (type != WalRecordType::kHeadSide &&
+        type != WalRecordType::kHeadStarts) {
+      return absl::OkStatus();
+    }
+    VARVE_RETURN_IF_ERROR(DecodeCommit(payload, &batch_));
+    pool_.Drain();
+    if (type == WalRecordType::kHeadStarts) {
+      loader_.LoadStarts(batch_);
+      return absl::OkStatus();
+    }
+    LoadReport loaded;
+    loader_.LoadSide(batch_, &loaded);
+    report_->samples += loaded.samples;
+    report_->sealed += loaded.sealed;
+    report_->too_old += loaded.too_old;
+    return absl::OkStatus();
+  }
+
+  /// What a checkpoint holds of a window stood in segments before its number.
+  bool CheckpointIsSealed(int64_t window) const {
+    const auto mark = marks_.find(window);
+    return mark != marks_.end() && mark->second >= report_->wal.checkpoint;
+  }
+
+  void SetRef(SeriesRef ref, SeriesRef known) {
+    if (ref >= refs_.size()) {
+      refs_.resize(std::max<size_t>(ref + size_t{1}, refs_.size() * 2),
+                   kNoSeries);
+    }
+    refs_[ref] = known;
+  }
+
   void AddSeries(SeriesRef ref, const Labels& labels) {
     const int64_t before = head_->table().created();
     const auto created = head_->table().CreateAt(ref, labels);
@@ -46,8 +111,7 @@ class Replayer {
       ++report_->malformed;
       return;
     }
-    if (ref >= refs_.size()) refs_.resize(ref + 1, kNoSeries);
-    refs_[ref] = *created;
+    SetRef(ref, *created);
     if (*created != ref && head_->table().created() > before) {
       report_->moved.push_back(*created);
     }
@@ -64,7 +128,6 @@ class Replayer {
   }
 
   bool Wanted(uint64_t segment, int64_t t) {
-    max_ms_ = std::max(max_ms_, t);
     if (t < time_min_ms_ || t <= -Head::kTimeMax || t >= Head::kTimeMax) {
       ++report_->too_old;
       return false;
@@ -97,7 +160,6 @@ class Replayer {
   }
 
   void Apply(uint64_t segment) {
-    max_ms_ = std::numeric_limits<int64_t>::min();
     FilterFloats(segment);
     std::erase_if(batch_.histograms, [&](WriteBatch::HistogramSample& s) {
       return !Wanted(segment, s.timestamp_ms) ||
@@ -107,10 +169,6 @@ class Replayer {
       return (e.ref = RefOf(e.ref)) == kNoSeries;
     });
     report_->samples += static_cast<int64_t>(batch_.size());
-    if (segment != 0) {
-      auto [it, fresh] = report_->segment_max_ms.try_emplace(segment, max_ms_);
-      it->second = std::max(it->second, max_ms_);
-    }
     WriteResult result;
     head_->Apply(batch_, &result);
   }
@@ -122,7 +180,9 @@ class Replayer {
   absl::flat_hash_map<int64_t, uint64_t> marks_;
   std::vector<SeriesRef> refs_;  // by the log's ref
   WriteBatch batch_;
-  int64_t max_ms_ = 0;
+  HeadLoader loader_;
+  bool loading_ = false;
+  LoadPool pool_;  // its threads use what stands above
 };
 
 }  // namespace
@@ -136,6 +196,7 @@ absl::Status ReplayWal(const WalOptions& options,
       [&](uint64_t segment, WalRecordType type, std::string_view payload) {
         return replayer.Add(segment, type, payload);
       }));
+  replayer.FinishCheckpoint();
   head->table().RecycleUnused(report->wal.segment_max);
   return absl::OkStatus();
 }

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <span>
 #include <vector>
 
@@ -23,8 +22,6 @@ struct ReplayReport {
   int64_t sealed = 0;        ///< left out: they stand in a block
   int64_t too_old = 0;       ///< left out: beyond the retention
   int64_t unknown_refs = 0;  ///< samples whose series record is missing
-  /// The newest sample time per segment.
-  std::map<uint64_t, int64_t> segment_max_ms;
   /// Series that could not get the ref of their record back: they must be
   /// logged again before they are used.
   std::vector<SeriesRef> moved;

@@ -79,9 +79,65 @@ void LabelIndex::Intern(const Labels& labels, std::vector<PairId>* ids) {
 void LabelIndex::Enter(SeriesRef ref, std::span<const PairId> ids) {
   for (PairId id : ids) pairs_.at(id).postings.Add(ref);
   all_.Add(ref);
+  NoteCreated(ref);
+}
+
+void LabelIndex::NoteCreated(SeriesRef ref) {
   if (recent_.empty()) recent_.resize(kRecentMax);
   recent_[created_ % kRecentMax] = ref;
   ++created_;
+}
+
+void LabelIndex::InternPairs(std::span<const LabelView> pairs, PairId* ids) {
+  WriterLock lock(&mutex_);
+  for (const LabelView& pair : pairs) {
+    *ids++ = InternPair(pair.name, pair.value);
+  }
+}
+
+void LabelIndex::EnterMany(std::span<const SeriesRef> refs,
+                           std::span<const PairId> pairs,
+                           std::span<const uint32_t> positions,
+                           std::span<const size_t> ends) {
+  // Sorted by pair, by counting, so that each list is found once.
+  std::vector<size_t> next(pairs.size() + 1);
+  for (const uint32_t position : positions) ++next[position + 1];
+  for (size_t i = 1; i < next.size(); ++i) next[i] += next[i - 1];
+  std::vector<SeriesRef> sorted(positions.size());
+  size_t at = 0;
+  for (size_t i = 0; i < refs.size(); ++i) {
+    for (; at < ends[i]; ++at) sorted[next[positions[at]]++] = refs[i];
+  }
+  WriterLock lock(&mutex_);
+  size_t begin = 0;
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    // `next` stands at the end of each pair's part now.
+    pairs_.at(pairs[i]).postings.AddMany(
+        std::span(sorted).subspan(begin, next[i] - begin));
+    begin = next[i];
+  }
+  all_.AddMany(refs);
+  for (const SeriesRef ref : refs) NoteCreated(ref);
+}
+
+void LabelIndex::RemoveUnused() {
+  std::vector<PairId> unused;
+  {
+    WriterLock lock(&mutex_);
+    for (auto& [text, name] : names_) {
+      for (auto it = name->values.begin(); it != name->values.end();) {
+        const PairId id = it->second;
+        if (pairs_.at(id).postings.size() > 0) {
+          ++it;
+          continue;
+        }
+        text_bytes_ -= static_cast<int64_t>(it->first.size());
+        unused.push_back(id);
+        name->values.erase(it++);
+      }
+    }
+  }
+  FreePairs(unused);
 }
 
 void LabelIndex::RemoveSeries(SeriesRef ref, std::span<const PairId> ids,

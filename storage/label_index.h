@@ -46,6 +46,18 @@ class LabelIndex {
     publish();
     Enter(ref, *ids);
   }
+  /// Interns many pairs under one lock. RemoveUnused() takes back those that no
+  /// series got.
+  void InternPairs(std::span<const LabelView> pairs, PairId* ids);
+  /// Enters series whose pairs are interned: `pairs` are all of them, and
+  /// `positions` (in `pairs`) those of the first series, then of the second,
+  /// ...; `ends` says where each series' end.
+  void EnterMany(std::span<const SeriesRef> refs, std::span<const PairId> pairs,
+                 std::span<const uint32_t> positions,
+                 std::span<const size_t> ends);
+  /// REQUIRES: nobody is between InternPairs and EnterMany.
+  void RemoveUnused();
+
   /// Takes the series out of its lists. Pairs that no series has any more are
   /// added to `unused`; their text stays readable until FreePairs.
   void RemoveSeries(SeriesRef ref, std::span<const PairId> ids,
@@ -116,6 +128,7 @@ class LabelIndex {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   PairId InternPair(std::string_view name, std::string_view value)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void NoteCreated(SeriesRef ref) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Enter(SeriesRef ref, std::span<const PairId> ids)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

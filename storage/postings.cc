@@ -29,6 +29,9 @@ RefSet::~RefSet() {
 }
 
 void RefSet::Add(SeriesRef ref) { roaring_bitmap_add(Bitmap(bitmap_), ref); }
+void RefSet::AddMany(std::span<const SeriesRef> refs) {
+  roaring_bitmap_add_many(Bitmap(bitmap_), refs.size(), refs.data());
+}
 void RefSet::IntersectWith(const RefSet& other) {
   roaring_bitmap_and_inplace(Bitmap(bitmap_), Bitmap(other.bitmap_));
 }
@@ -92,6 +95,16 @@ void Postings::Add(SeriesRef ref) {
   std::copy_backward(array() + index, array() + count_, array() + count_ + 1);
   array()[index] = ref;
   ++count_;
+}
+
+void Postings::AddMany(std::span<const SeriesRef> refs) {
+  while (!refs.empty() && form_ != Form::kBitmap) {
+    Add(refs.front());
+    refs = refs.subspan(1);
+  }
+  if (refs.empty()) return;
+  roaring_bitmap_add_many(Bitmap(data_), refs.size(), refs.data());
+  count_ = static_cast<uint32_t>(roaring_bitmap_get_cardinality(Bitmap(data_)));
 }
 
 void Postings::Remove(SeriesRef ref) {

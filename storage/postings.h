@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "storage/write_batch.h"
@@ -19,6 +20,7 @@ class RefSet {
   ~RefSet();
 
   void Add(SeriesRef ref);
+  void AddMany(std::span<const SeriesRef> refs);
   void IntersectWith(const RefSet& other);
   void Subtract(const RefSet& other);
   bool empty() const;
@@ -42,6 +44,8 @@ class Postings {
 
   /// No effect when it is there.
   void Add(SeriesRef ref);
+  /// Add() for each.
+  void AddMany(std::span<const SeriesRef> refs);
   /// No effect when it is not there.
   void Remove(SeriesRef ref);
   void Clear();

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "storage/coding.h"
 #include "storage/repair_parts.h"
 #include "storage/status_macros.h"
 #include "storage/verify_wal.h"
@@ -72,7 +73,11 @@ class WalFileRepair {
         out_, work_->fs()->OpenWritable(
                   temporary_, FileSystem::WriteMode::kCreateOrTruncate));
     std::string header;
-    wal_format::PutSegmentHeader(&header, file_.number);
+    if (file_.is_checkpoint) {
+      wal_format::PutCheckpointHeader(&header, file_.number);
+    } else {
+      wal_format::PutSegmentHeader(&header, file_.number);
+    }
     VARVE_RETURN_IF_ERROR(out_->Append(header));
     absl::Status written;
     WalFileWalk walk;
@@ -84,17 +89,21 @@ class WalFileRepair {
     VARVE_RETURN_IF_ERROR(
         WalkWalFile(work_->fs(), work_->PathOf(name_), file_.number, walk));
     VARVE_RETURN_IF_ERROR(written);
+    if (file_.is_checkpoint) VARVE_RETURN_IF_ERROR(AppendEnd());
     VARVE_RETURN_IF_ERROR(out_->Sync());
     return out_->Close();
   }
 
   absl::Status Add(WalRecordType type, std::string_view payload) {
     const uint64_t segment = file_.is_segment ? file_.number : 0;
+    ended_ = type == WalRecordType::kEnd;
+    if (file_.is_checkpoint && ended_) return absl::OkStatus();
     if (meaning_->Add(segment, type, payload).empty()) {
       return Append(type, payload);
     }
     std::string kept;
-    if (type == WalRecordType::kSeries ||
+    if (type == WalRecordType::kSeries || type == WalRecordType::kHeadSeries ||
+        (type > WalRecordType::kState && file_.is_segment) ||
         !KeepKnown(*meaning_, payload, &kept)) {
       ++records_lost_;
       return absl::OkStatus();
@@ -103,7 +112,16 @@ class WalFileRepair {
     return Append(type, kept);
   }
 
+  /// A checkpoint's last record, with the number of those that were kept.
+  absl::Status AppendEnd() {
+    if (!ended_ && bytes_lost_ == 0) ++records_lost_;
+    std::string payload;
+    PutVarint(&payload, records_);
+    return Append(WalRecordType::kEnd, payload);
+  }
+
   absl::Status Append(WalRecordType type, std::string_view payload) {
+    ++records_;
     std::string header;
     wal_format::PutRecordHeader(&header, file_.number, out_->size(), type,
                                 payload);
@@ -117,6 +135,8 @@ class WalFileRepair {
   WalMeaning* const meaning_;
   RepairWork* const work_;
   std::unique_ptr<WritableFile> out_;
+  uint64_t records_ = 0;
+  bool ended_ = false;  // the last record was kEnd
   int64_t bytes_lost_ = 0;
   int64_t records_lost_ = 0;
   int64_t records_cut_ = 0;

@@ -26,19 +26,26 @@ std::span<const PairId> SeriesTable::PairsOf(SeriesRef ref) const {
   return memory_->PairsAt(handle);
 }
 
-SeriesRef SeriesTable::FindLocked(const Stripe& stripe, uint64_t hash,
-                                  const Labels& labels) const {
+template <typename Equal>
+SeriesRef SeriesTable::FindIfLocked(const Stripe& stripe, uint64_t hash,
+                                    const Equal& equal) const {
   const size_t size = stripe.entries.size();
   if (size == 0) return kNoSeries;
   const uint32_t tag = TagOf(hash);
   for (size_t i = SlotOf(tag, size);; i = i + 1 == size ? 0 : i + 1) {
     const Entry& entry = stripe.entries[i];
     if (entry.ref == kNoSeries) return kNoSeries;
-    if (entry.tag == tag && entry.ref != kErased &&
-        memory_->index.Equal(PairsOf(entry.ref), labels)) {
+    if (entry.tag == tag && entry.ref != kErased && equal(PairsOf(entry.ref))) {
       return entry.ref;
     }
   }
+}
+
+SeriesRef SeriesTable::FindLocked(const Stripe& stripe, uint64_t hash,
+                                  const Labels& labels) const {
+  return FindIfLocked(stripe, hash, [&](std::span<const PairId> pairs) {
+    return memory_->index.Equal(pairs, labels);
+  });
 }
 
 void SeriesTable::InsertLocked(Stripe* stripe, uint64_t hash, SeriesRef ref) {
@@ -85,23 +92,60 @@ void SeriesTable::ReturnRef(SeriesRef ref) {
 void SeriesTable::CreateLocked(Stripe* stripe, SeriesRef ref, uint64_t hash,
                                const Labels& labels) {
   std::vector<PairId> ids;
-  SeriesLine& line = lines_.at(ref);
-  memory_->index.AddSeries(ref, labels, &ids, [&] {
-    const SlabArena::Handle handle =
-        memory_->labels.Allocate((ids.size() + 2) / 2);
-    auto* at = reinterpret_cast<uint32_t*>(memory_->labels.at(handle));
-    at[0] = static_cast<uint32_t>(ids.size());
-    std::copy(ids.begin(), ids.end(), at + 1);
-    {
-      LineLock lock(&line);
-      line.tail = GorillaTail();
-      line.flags = 0;
-      line.hash = static_cast<uint32_t>(hash >> 32);
-    }
-    line.labels.store(handle, std::memory_order_release);
-  });
+  memory_->index.AddSeries(ref, labels, &ids, [&] { SetLine(ref, hash, ids); });
   InsertLocked(stripe, hash, ref);
   created_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void SeriesTable::SetLine(SeriesRef ref, uint64_t hash,
+                          std::span<const PairId> ids) {
+  const SlabArena::Handle handle =
+      memory_->labels.Allocate((ids.size() + 2) / 2);
+  auto* at = reinterpret_cast<uint32_t*>(memory_->labels.at(handle));
+  at[0] = static_cast<uint32_t>(ids.size());
+  std::copy(ids.begin(), ids.end(), at + 1);
+  SeriesLine& line = lines_.at(ref);
+  {
+    LineLock lock(&line);
+    line.tail = GorillaTail();
+    line.flags = 0;
+    line.hash = static_cast<uint32_t>(hash >> 32);
+  }
+  line.labels.store(handle, std::memory_order_release);
+}
+
+void SeriesTable::CreateMany(std::span<const SeriesRef> refs,
+                             std::span<const PairId> ids,
+                             std::span<const size_t> ends,
+                             std::span<const uint64_t> hashes,
+                             std::vector<bool>* created) {
+  created->assign(refs.size(), false);
+  size_t begin = 0;
+  for (size_t i = 0; i < refs.size(); begin = ends[i++]) {
+    const auto pairs = ids.subspan(begin, ends[i] - begin);
+    const SeriesRef ref = refs[i];
+    if (ref >= decltype(lines_)::kSizeMax || pairs.size() > kLabelsMax) {
+      continue;
+    }
+    Stripe& stripe = stripes_[StripeOf(hashes[i])];
+    MutexLock lock(&stripe.mutex);
+    const SeriesRef known =
+        FindIfLocked(stripe, hashes[i], [&](std::span<const PairId> other) {
+          return std::equal(pairs.begin(), pairs.end(), other.begin(),
+                            other.end());
+        });
+    if (known != kNoSeries || !PairsOf(ref).empty()) continue;
+    Reserve(ref);
+    SetLine(ref, hashes[i], pairs);
+    InsertLocked(&stripe, hashes[i], ref);
+    created_.fetch_add(1, std::memory_order_relaxed);
+    (*created)[i] = true;
+  }
+}
+
+void SeriesTable::AwaitCreation() const {
+  // A record is logged and its series created under the stripe's lock.
+  for (const Stripe& stripe : stripes_) MutexLock lock(&stripe.mutex);
 }
 
 absl::StatusOr<SeriesRef> SeriesTable::Resolve(const Labels& labels,

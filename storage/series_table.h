@@ -98,6 +98,16 @@ class SeriesTable {
   /// For replay: creates the series under this ref if it is free, else under
   /// another; gives the ref under which the label set is known now.
   absl::StatusOr<SeriesRef> CreateAt(SeriesRef ref, const Labels& labels);
+  /// For the loading of a checkpoint: creates series under these refs, each
+  /// with the pairs `ids[ends[i - 1]..ends[i])` (interned) and the hash of its
+  /// labels. Those whose ref or label set is taken are left out: `created[i]`
+  /// says. The lines are empty.
+  void CreateMany(std::span<const SeriesRef> refs, std::span<const PairId> ids,
+                  std::span<const size_t> ends,
+                  std::span<const uint64_t> hashes, std::vector<bool>* created);
+  /// Returns when every series whose record was logged before the call can be
+  /// found.
+  void AwaitCreation() const;
   /// For replay: the ref stands in the log, so nobody else may get it soon.
   void Reserve(SeriesRef ref);
   /// After replay: Recycle() for every ref below limit() without a series.
@@ -138,6 +148,11 @@ class SeriesTable {
   static constexpr size_t kStripes = 256;
   static constexpr SeriesRef kErased = kNoSeries - 1;
 
+  /// `equal` is asked about the pairs of series with this hash.
+  template <typename Equal>
+  SeriesRef FindIfLocked(const Stripe& stripe, uint64_t hash,
+                         const Equal& equal) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   SeriesRef FindLocked(const Stripe& stripe, uint64_t hash,
                        const Labels& labels) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
@@ -146,6 +161,8 @@ class SeriesTable {
   void CreateLocked(Stripe* stripe, SeriesRef ref, uint64_t hash,
                     const Labels& labels)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe->mutex);
+  /// Fills the line of a new series; from here on it has labels.
+  void SetLine(SeriesRef ref, uint64_t hash, std::span<const PairId> ids);
   SeriesRef TakeRef();
   void ReturnRef(SeriesRef ref);
 

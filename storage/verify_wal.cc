@@ -1,8 +1,10 @@
 #include "storage/verify_wal.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "storage/status_macros.h"
+#include "storage/string_hash.h"
 #include "storage/wal_format.h"
 #include "storage/wal_record.h"
 
@@ -39,13 +41,22 @@ absl::StatusOr<WalFiles> ListWalFiles(FileSystem* fs,
   std::sort(
       listed.begin(), listed.end(),
       [](const FileInfo& a, const FileInfo& b) { return a.name < b.name; });
+  const auto is_base = [](const std::string& name) {
+    return wal_format::ParseSeriesFileName(name) ||
+           wal_format::ParseCheckpointName(name);
+  };
   uint64_t first = 0;
+  bool checkpoint = false;
   for (const FileInfo& file : listed) {
-    first =
-        std::max(first, wal_format::ParseSeriesFileName(file.name).value_or(0));
+    const uint64_t c = wal_format::ParseCheckpointName(file.name).value_or(0);
+    const uint64_t s = wal_format::ParseSeriesFileName(file.name).value_or(0);
+    if (std::max(c, s) > first || (c != 0 && c == first)) checkpoint = c != 0;
+    first = std::max({first, c, s});
   }
   if (first != 0) {
-    out.files.push_back({wal_format::SeriesFileName(first), first, false});
+    out.files.push_back({checkpoint ? wal_format::CheckpointName(first)
+                                    : wal_format::SeriesFileName(first),
+                         first, false, checkpoint});
   }
   std::vector<uint64_t> segments;
   for (const FileInfo& file : listed) {
@@ -54,7 +65,7 @@ absl::StatusOr<WalFiles> ListWalFiles(FileSystem* fs,
       segments.push_back(*segment);
     } else if (segment || file.name.ends_with(".tmp")) {
       out.others.push_back(file.name);
-    } else if (!wal_format::ParseSeriesFileName(file.name)) {
+    } else if (!is_base(file.name)) {
       out.unknown.push_back(file.name);
     } else if (file.name != out.files.front().name) {
       out.others.push_back(file.name);
@@ -62,7 +73,7 @@ absl::StatusOr<WalFiles> ListWalFiles(FileSystem* fs,
   }
   std::sort(segments.begin(), segments.end());
   for (const uint64_t n : segments) {
-    out.files.push_back({wal_format::SegmentName(n), n, true});
+    out.files.push_back({wal_format::SegmentName(n), n, true, false});
   }
   return out;
 }
@@ -71,12 +82,19 @@ absl::Status WalkWalFile(FileSystem* fs, const std::string& path,
                          uint64_t number, const WalFileWalk& walk) {
   VARVE_ASSIGN_OR_RETURN(const std::string bytes,
                          ReadFile(fs, path, kFileBytesMax));
-  const auto version = wal_format::ReadSegmentHeader(bytes, number);
-  if (version && *version != wal_format::kVersion) {
+  const bool checkpoint =
+      wal_format::ParseCheckpointName(path.substr(path.rfind('/') + 1))
+          .has_value();
+  const auto version = checkpoint
+                           ? wal_format::ReadCheckpointHeader(bytes, number)
+                           : wal_format::ReadSegmentHeader(bytes, number);
+  const uint32_t known =
+      checkpoint ? wal_format::kCheckpointVersion : wal_format::kVersion;
+  if (version && *version != known) {
     return FailedPrecondition(
         "{}: log format version {} was written by a newer varve; this one "
         "reads version {}",
-        path, *version, wal_format::kVersion);
+        path, *version, known);
   }
   uint64_t at = version ? kSegmentHeaderBytes : 0;
   uint64_t good_end = at;
@@ -117,21 +135,49 @@ std::string WalMeaning::AddSeries(std::string_view payload) {
   std::string wrong;
   const absl::Status s =
       DecodeSeries(payload, [&](SeriesRef ref, const Labels& labels) {
-        if (ref >= series_.size()) series_.resize(ref + 1, 0);
-        const uint64_t hash = std::max<uint64_t>(labels.Hash(), 1);
-        if (series_[ref] == 0) ++series_count_;
-        if (series_[ref] != 0 && series_[ref] != hash) {
-          wrong = fmt::format("number {} names a second series, {}", ref,
-                              labels.ToString());
-        }
-        series_[ref] = hash;
+        std::string w = SetSeries(ref, labels.Hash());
+        if (!w.empty()) wrong = w + ", " + labels.ToString();
       });
   return s.ok() ? wrong : std::string(Message(s));
+}
+
+std::string WalMeaning::SetSeries(SeriesRef ref, uint64_t hash) {
+  if (ref >= series_.size()) series_.resize(ref + size_t{1}, 0);
+  hash = std::max<uint64_t>(hash, 1);
+  const uint64_t known = std::exchange(series_[ref], hash);
+  if (known == 0) ++series_count_;
+  return known == 0 || known == hash
+             ? ""
+             : fmt::format("number {} names a second series", ref);
+}
+
+std::string WalMeaning::AddHeadSeries(std::string_view payload) {
+  if (const absl::Status s = decoder_.Decode(payload); !s.ok()) {
+    return std::string(Message(s));
+  }
+  std::string wrong;
+  std::string packed;
+  for (const CheckpointSeries& series : decoder_.series()) {
+    packed.clear();
+    for (const uint32_t pair : series.labels) {
+      packed += decoder_.pairs()[pair].packed;
+    }
+    const std::string w = SetSeries(series.ref, StringHash()(packed));
+    if (!w.empty()) wrong = w;
+    samples_ += series.tail.count;
+    for (const CheckpointChunk& chunk : series.closed) samples_ += chunk.count;
+  }
+  return wrong;
 }
 
 std::string WalMeaning::Add(uint64_t segment, WalRecordType type,
                             std::string_view payload) {
   if (type == WalRecordType::kSeries) return AddSeries(payload);
+  if (type > WalRecordType::kState && segment != 0) {
+    return "belongs into a checkpoint";
+  }
+  if (type == WalRecordType::kHeadSeries) return AddHeadSeries(payload);
+  if (type == WalRecordType::kEnd) return "";
   if (const absl::Status s = DecodeCommit(payload, &batch_); !s.ok()) {
     return std::string(Message(s));
   }
@@ -145,7 +191,9 @@ std::string WalMeaning::Add(uint64_t segment, WalRecordType type,
     count(batch_.refs[i], batch_.timestamps[i]);
   }
   for (const auto& s : batch_.histograms) count(s.ref, s.timestamp_ms);
-  samples_ += static_cast<int64_t>(batch_.size());
+  if (type != WalRecordType::kHeadStarts) {
+    samples_ += static_cast<int64_t>(batch_.size());
+  }
   if (unknown == 0) return "";
   return fmt::format("{} samples of series that no record names", unknown);
 }
@@ -192,7 +240,11 @@ class WalCheck {
       first_ = true;
       return;
     }
-    if (first_ && file.number == next_ + 1) {
+    if (next_ == 0 && file.number > 1) {
+      findings_->Note(path,
+                      "is the first of the log: the checkpoint before it "
+                      "is missing, or this is a snapshot without head");
+    } else if (first_ && file.number == next_ + 1) {
       findings_->Note(path, fmt::format("segment {} before it was never "
                                         "written, or is missing",
                                         next_));
@@ -208,12 +260,14 @@ class WalCheck {
   absl::Status CheckFile(const WalFiles::File& file, bool last) {
     const std::string path = directory_ + "/" + file.name;
     std::string bad;
+    bool ended = false;
     WalFileWalk walk;
     walk.on_record = [&](WalRecordType type, std::string_view payload,
                          uint64_t offset) {
       if (!bad.empty()) findings_->Damage(path, bad);
       bad.clear();
       ++records_;
+      ended = type == WalRecordType::kEnd;
       const std::string wrong =
           meaning_.Add(file.is_segment ? file.number : 0, type, payload);
       if (wrong.empty()) return;
@@ -224,6 +278,9 @@ class WalCheck {
       bad = fmt::format("{} bytes at offset {} are no records", bytes, offset);
     };
     VARVE_RETURN_IF_ERROR(WalkWalFile(fs_, path, file.number, walk));
+    if (file.is_checkpoint && !ended && bad.empty()) {
+      bad = "the end of the checkpoint is missing";
+    }
     if (bad.empty()) return absl::OkStatus();
     if (last) {
       findings_->Note(path, bad +

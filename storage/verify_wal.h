@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "storage/checkpoint_record.h"
 #include "storage/file_system.h"
 #include "storage/findings.h"
 #include "storage/manifest.h"
@@ -22,6 +23,7 @@ struct WalFiles {
     std::string name;
     uint64_t number = 0;  ///< in its header and name
     bool is_segment = true;
+    bool is_checkpoint = false;
   };
   std::vector<File> files;           ///< in the order of reading
   std::vector<std::string> others;   ///< redundant or unfinished
@@ -30,8 +32,8 @@ struct WalFiles {
 absl::StatusOr<WalFiles> ListWalFiles(FileSystem* fs,
                                       const std::string& directory);
 
-/// Reads one file of a log and changes nothing. FailedPrecondition when a newer
-/// version wrote it.
+/// Reads one file of a log, whose name says of what kind it is, and changes
+/// nothing. FailedPrecondition when a newer version wrote it.
 struct WalFileWalk {
   std::function<void(WalRecordType, std::string_view payload, uint64_t offset)>
       on_record;
@@ -72,12 +74,16 @@ class WalMeaning {
 
  private:
   std::string AddSeries(std::string_view payload);
+  std::string AddHeadSeries(std::string_view payload);
+  /// "" or what is wrong about a ref that names a series.
+  std::string SetSeries(SeriesRef ref, uint64_t hash);
 
   const SealedTimes* const sealed_;
   std::vector<uint64_t> series_;  // hash of the labels by ref, 0: unknown
   int64_t series_count_ = 0;
   int64_t samples_ = 0;
   WriteBatch batch_;
+  CheckpointDecoder decoder_;
 };
 
 struct WalCounts {

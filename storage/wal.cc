@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "storage/coding.h"
 #include "storage/status_macros.h"
 #include "storage/wal_format.h"
 
@@ -12,6 +13,9 @@ constexpr int64_t kSyncIntervalNs = 1'000'000'000;
 /// A group is closed at so many bytes, so that the first of it need not wait
 /// for long.
 constexpr size_t kGroupBytesMax = size_t{4} << 20;
+/// A checkpoint is synced in steps of so much, so that its end is no burst that
+/// holds up the syncs of the log.
+constexpr uint64_t kCheckpointSyncBytes = uint64_t{16} << 20;
 /// Series records that may wait for a commit to carry them.
 constexpr size_t kPendingSeriesBytesMax = size_t{4} << 20;
 
@@ -47,13 +51,15 @@ absl::Status Wal::LogSeries(std::string_view payload) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<uint64_t> Wal::LogCommit(std::string_view payload) {
+absl::StatusOr<uint64_t> Wal::LogCommit(std::string_view payload,
+                                        CommitTurn* turn) {
   if (payload.size() > kWalRecordBytesMax) {
     return InvalidArgument("a log record of {} bytes is too long (at most {})",
                            payload.size(), kWalRecordBytesMax);
   }
   Waiter commit;
   commit.payload = payload;
+  commit.turn = turn;
   Run(&commit);
   VARVE_RETURN_IF_ERROR(commit.status);
   return commit.segment;
@@ -77,9 +83,38 @@ absl::Status Wal::Close() {
 void Wal::Run(Waiter* waiter) {
   MutexLock lock(&mutex_);
   queue_.push_back(waiter);
+  // The log has the commits in the order of the queue.
+  if (waiter->turn != nullptr) turns_.push_back(waiter->turn);
   while (!waiter->done && queue_.front() != waiter) waiter->ready.Wait(&mutex_);
   if (!waiter->done) Lead(waiter);
+  if (waiter->turn != nullptr && waiter->status.ok()) AwaitTurn(waiter->turn);
 }
+
+void Wal::AwaitTurn(CommitTurn* turn) {
+  const auto is_earlier = [&] {
+    for (const CommitTurn* other : turns_) {
+      if (other == turn) return false;
+      if (other->range_.Overlaps(turn->range_)) return true;
+    }
+    return false;
+  };
+  while (is_earlier()) {
+    turn->waits_ = true;
+    turn->ready_.Wait(&mutex_);
+  }
+  turn->waits_ = false;
+}
+
+void Wal::EndTurn(const CommitTurn* turn) {
+  MutexLock lock(&mutex_);
+  const auto at = std::find(turns_.begin(), turns_.end(), turn);
+  if (at == turns_.end()) return;
+  for (auto later = turns_.erase(at); later != turns_.end(); ++later) {
+    if ((*later)->waits_) (*later)->ready_.NotifyOne();
+  }
+}
+
+CommitTurn::~CommitTurn() { wal_->EndTurn(this); }
 
 void Wal::Lead(Waiter* leader) {
   std::vector<Waiter*> group = {leader};
@@ -258,34 +293,49 @@ absl::Status Wal::SyncIfDue() {
   return Sync();
 }
 
-absl::Status Wal::WriteSeriesFile(
+absl::StatusOr<uint64_t> Wal::WriteCheckpoint(
     uint64_t segment,
     const std::function<absl::Status(const AddRecord& add)>& write) {
   const std::string path = fmt::format("{}/{}", options_.directory,
-                                       wal_format::SeriesFileName(segment));
+                                       wal_format::CheckpointName(segment));
   const std::string temporary = path + ".tmp";
+  uint64_t size = 0;
   const auto build = [&]() -> absl::Status {
     VARVE_ASSIGN_OR_RETURN(
         auto file, options_.fs->OpenWritable(
                        temporary, FileSystem::WriteMode::kCreateOrTruncate));
     std::string bytes;
-    wal_format::PutSegmentHeader(&bytes, segment);
+    wal_format::PutCheckpointHeader(&bytes, segment);
     VARVE_RETURN_IF_ERROR(file->Append(bytes));
-    VARVE_RETURN_IF_ERROR(write([&](WalRecordType type,
-                                    std::string_view payload) {
+    uint64_t records = 0;
+    uint64_t synced = 0;
+    const AddRecord add = [&](WalRecordType type,
+                              std::string_view payload) -> absl::Status {
       bytes.clear();
       wal_format::PutRecordHeader(&bytes, segment, file->size(), type, payload);
       const std::string_view pieces[] = {bytes, payload};
-      return file->Append(std::span(pieces));
-    }));
+      VARVE_RETURN_IF_ERROR(file->Append(std::span(pieces)));
+      ++records;
+      if (file->size() - synced < kCheckpointSyncBytes) return absl::OkStatus();
+      synced = file->size();
+      return file->Sync();
+    };
+    VARVE_RETURN_IF_ERROR(write(add));
+    std::string end;
+    PutVarint(&end, records);
+    VARVE_RETURN_IF_ERROR(add(WalRecordType::kEnd, end));
+    size = file->size();
     VARVE_RETURN_IF_ERROR(file->Sync());
     VARVE_RETURN_IF_ERROR(file->Close());
     VARVE_RETURN_IF_ERROR(options_.fs->Rename(temporary, path));
     return options_.fs->SyncDir(options_.directory);
   };
   absl::Status status = build();
-  if (!status.ok()) (void)options_.fs->Remove(temporary);
-  return status;
+  if (!status.ok()) {
+    (void)options_.fs->Remove(temporary);
+    return status;
+  }
+  return size;
 }
 
 absl::Status Wal::DeleteBefore(uint64_t segment) {
@@ -306,8 +356,11 @@ absl::Status Wal::DeleteBefore(uint64_t segment) {
   VARVE_ASSIGN_OR_RETURN(const auto files,
                          options_.fs->List(options_.directory));
   for (const FileInfo& file : files) {
-    const auto number = wal_format::ParseSeriesFileName(file.name);
-    if (number && *number < segment) {
+    const auto checkpoint = wal_format::ParseCheckpointName(file.name);
+    const auto series = wal_format::ParseSeriesFileName(file.name);
+    const bool old =
+        (checkpoint && *checkpoint < segment) || (series && *series <= segment);
+    if (old) {
       VARVE_RETURN_IF_ERROR(options_.fs->Remove(
           fmt::format("{}/{}", options_.directory, file.name)));
     }
@@ -318,6 +371,16 @@ absl::Status Wal::DeleteBefore(uint64_t segment) {
 uint64_t Wal::segment_min() const {
   MutexLock lock(&mutex_);
   return segment_bytes_.empty() ? segment_ + 1 : segment_bytes_.begin()->first;
+}
+
+uint64_t Wal::BytesFrom(uint64_t segment) const {
+  MutexLock lock(&mutex_);
+  uint64_t bytes = 0;
+  for (auto it = segment_bytes_.lower_bound(segment);
+       it != segment_bytes_.end(); ++it) {
+    bytes += it->second;
+  }
+  return bytes;
 }
 
 WalStats Wal::stats() const {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -17,6 +18,7 @@
 #include "storage/file_system.h"
 #include "storage/log.h"
 #include "storage/mutex.h"
+#include "storage/write_batch.h"
 
 namespace varve {
 
@@ -27,7 +29,12 @@ namespace varve {
 enum class WalRecordType : uint8_t {
   kSeries = 1,  ///< refs and label sets
   kCommit = 2,  ///< one atomic write
-  kState = 3,   ///< in series files: metadata and exemplars
+  kState = 3,   ///< in checkpoints: metadata and exemplars
+  // In checkpoints only, see storage/checkpoint.md.
+  kHeadSeries = 4,  ///< series with their chunks
+  kHeadSide = 5,    ///< samples out of order and histograms
+  kHeadStarts = 6,  ///< start timestamps
+  kEnd = 7,         ///< the checkpoint is whole
 };
 
 /// A record's payload is at most this long.
@@ -50,6 +57,8 @@ struct WalStats {
 
 /// What reading a log found.
 struct WalReadReport {
+  uint64_t checkpoint = 0;  ///< the segment it stands for, 0: none
+  int64_t checkpoint_bytes = 0;
   int64_t records = 0;
   int64_t corruptions = 0;  ///< stretches of bytes that are no records
   int64_t bytes = 0;
@@ -57,15 +66,52 @@ struct WalReadReport {
   std::map<uint64_t, uint64_t> segment_bytes;
 };
 
-/// Reads the newest series file, then every segment in order, and gives each
-/// record to `f` (for the series file, `segment` is 0). A torn tail of the last
-/// segment is cut from the file; anything else that is no record is skipped and
-/// counted. An error of `f` or of the disk ends it. FailedPrecondition when a
-/// segment was written by a newer version.
+/// Reads the newest checkpoint (or series file, as older versions wrote), then
+/// every segment from its number on, and gives each record to `f` (for those of
+/// the checkpoint, `segment` is 0). A torn tail of the last segment is cut from
+/// the file; anything else that is no record is skipped and counted. An error
+/// of `f` or of the disk ends it. FailedPrecondition when a file was written by
+/// a newer version. The payload is valid during the call only.
 absl::Status ReadWal(
     const WalOptions& options, WalReadReport* report,
     const std::function<absl::Status(uint64_t segment, WalRecordType type,
                                      std::string_view payload)>& f);
+
+/// What a commit may store: every sample has a ref and a time in these ranges.
+/// The default is everything.
+struct CommitRange {
+  SeriesRef min_ref = 0;
+  SeriesRef max_ref = kNoSeries;
+  int64_t min_ms = std::numeric_limits<int64_t>::min();
+  int64_t max_ms = std::numeric_limits<int64_t>::max();
+
+  bool Overlaps(const CommitRange& other) const {
+    return min_ref <= other.max_ref && other.min_ref <= max_ref &&
+           min_ms <= other.max_ms && other.min_ms <= max_ms;
+  }
+};
+
+class Wal;
+
+/// A commit's turn to store what it has logged: until this ends, no later
+/// commit of the log that overlaps gets its turn. So the head decides between
+/// different values for one series and time as replay will, and commits that
+/// have nothing in common still go side by side. Single-thread.
+class CommitTurn {
+ public:
+  CommitTurn(Wal* wal, const CommitRange& range) : wal_(wal), range_(range) {}
+  ~CommitTurn();
+  CommitTurn(const CommitTurn&) = delete;
+  CommitTurn& operator=(const CommitTurn&) = delete;
+
+ private:
+  friend class Wal;
+  Wal* const wal_;
+  const CommitRange range_;
+  // Guarded by the log's mutex.
+  bool waits_ = false;
+  CondVar ready_;
+};
 
 /// The writing end. Thread-safe.
 ///
@@ -87,7 +133,12 @@ class Wal {
   absl::Status LogSeries(std::string_view payload);
   /// Returns once the record is written (and synced, in kAlways); gives the
   /// segment in which it stands.
-  absl::StatusOr<uint64_t> LogCommit(std::string_view payload);
+  absl::StatusOr<uint64_t> LogCommit(std::string_view payload) {
+    return LogCommit(payload, nullptr);
+  }
+  /// The same, and returns only when it is this commit's turn to be stored.
+  absl::StatusOr<uint64_t> LogCommit(std::string_view payload,
+                                     CommitTurn* turn);
 
   /// Ends the current segment. Every later record stands in the segment whose
   /// number is returned, or in a later one.
@@ -97,26 +148,30 @@ class Wal {
   absl::Status Sync();
   absl::Status SyncIfDue();
 
-  /// Writes the series file that replaces all series records before segment
-  /// `segment`. `write` calls its argument with each record.
+  /// Writes the checkpoint that replaces all records before segment `segment`;
+  /// when this returns it is durable. `write` calls its argument with each
+  /// record. Gives the file's size.
   using AddRecord =
       std::function<absl::Status(WalRecordType type, std::string_view payload)>;
-  absl::Status WriteSeriesFile(
+  absl::StatusOr<uint64_t> WriteCheckpoint(
       uint64_t segment,
       const std::function<absl::Status(const AddRecord& add)>& write);
-  /// Deletes segments and series files before `segment`. REQUIRES: the series
-  /// file for `segment` is written.
+  /// Deletes segments and checkpoints before `segment`. REQUIRES: the
+  /// checkpoint for `segment` is written.
   absl::Status DeleteBefore(uint64_t segment);
   /// The number of the segment written last.
   uint64_t segment() const { return segment_.load(); }
   /// The number of the oldest segment there is, or of the next one.
   uint64_t segment_min() const;
+  /// Bytes of that segment and all later ones.
+  uint64_t BytesFrom(uint64_t segment) const;
 
   WalStats stats() const;
   /// Syncs (but in kNever) and closes. Later calls fail.
   absl::Status Close();
 
  private:
+  friend class CommitTurn;
   struct Waiter {
     enum Kind { kCommit, kFlush, kRotate, kClose };
     Kind kind = kCommit;
@@ -125,12 +180,15 @@ class Wal {
     uint64_t segment = 0;
     bool done = false;
     CondVar ready;
+    CommitTurn* turn = nullptr;
   };
 
   explicit Wal(const WalOptions& options) : options_(options) {}
 
   void Run(Waiter* waiter) ABSL_LOCKS_EXCLUDED(mutex_);
   void Lead(Waiter* leader) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AwaitTurn(CommitTurn* turn) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void EndTurn(const CommitTurn* turn) ABSL_LOCKS_EXCLUDED(mutex_);
   // The functions below run without mutex_, by the front of the queue only.
   absl::Status WriteGroup(std::string_view series,
                           const std::vector<Waiter*>& commits);
@@ -144,6 +202,9 @@ class Wal {
 
   mutable Mutex mutex_;
   std::deque<Waiter*> queue_ ABSL_GUARDED_BY(mutex_);
+  /// Of commits that are queued, or logged and not stored yet; in the order of
+  /// the log.
+  std::vector<CommitTurn*> turns_ ABSL_GUARDED_BY(mutex_);
   std::string pending_series_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, uint64_t> segment_bytes_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;

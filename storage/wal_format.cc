@@ -8,6 +8,7 @@
 namespace varve::wal_format {
 namespace {
 
+constexpr std::string_view kCheckpointPrefix = "checkpoint-";
 constexpr std::string_view kSeriesPrefix = "series-";
 
 uint32_t PayloadCrc(WalRecordType type, std::string_view payload) {
@@ -26,6 +27,26 @@ uint16_t HeaderCheck(std::string_view ten_bytes, uint64_t segment,
       Crc32c(ten_bytes, Crc32c(std::string_view(place, sizeof(place)))));
 }
 
+void PutFileHeader(std::string_view magic, uint32_t version, uint64_t segment,
+                   std::string* out) {
+  const size_t start = out->size();
+  out->append(magic);
+  PutFixed32(out, version);
+  PutFixed64(out, segment);
+  PutFixed32(out, Crc32c(std::string_view(*out).substr(start)));
+}
+
+std::optional<uint32_t> ReadFileHeader(std::string_view magic,
+                                       std::string_view bytes,
+                                       uint64_t segment) {
+  if (bytes.size() < kSegmentHeaderBytes || !bytes.starts_with(magic) ||
+      Crc32c(bytes.substr(0, 20)) != LoadFixed32(bytes.data() + 20) ||
+      LoadFixed64(bytes.data() + 12) != segment) {
+    return std::nullopt;
+  }
+  return LoadFixed32(bytes.data() + 8);
+}
+
 std::optional<uint64_t> ParseNumber(std::string_view text) {
   uint64_t number = 0;
   const auto [end, error] =
@@ -40,21 +61,21 @@ std::optional<uint64_t> ParseNumber(std::string_view text) {
 }  // namespace
 
 void PutSegmentHeader(std::string* out, uint64_t segment) {
-  const size_t start = out->size();
-  out->append(kMagic);
-  PutFixed32(out, kVersion);
-  PutFixed64(out, segment);
-  PutFixed32(out, Crc32c(std::string_view(*out).substr(start)));
+  PutFileHeader(kMagic, kVersion, segment, out);
 }
 
 std::optional<uint32_t> ReadSegmentHeader(std::string_view bytes,
                                           uint64_t segment) {
-  if (bytes.size() < kSegmentHeaderBytes || !bytes.starts_with(kMagic) ||
-      Crc32c(bytes.substr(0, 20)) != LoadFixed32(bytes.data() + 20) ||
-      LoadFixed64(bytes.data() + 12) != segment) {
-    return std::nullopt;
-  }
-  return LoadFixed32(bytes.data() + 8);
+  return ReadFileHeader(kMagic, bytes, segment);
+}
+
+void PutCheckpointHeader(std::string* out, uint64_t segment) {
+  PutFileHeader(kCheckpointMagic, kCheckpointVersion, segment, out);
+}
+
+std::optional<uint32_t> ReadCheckpointHeader(std::string_view bytes,
+                                             uint64_t segment) {
+  return ReadFileHeader(kCheckpointMagic, bytes, segment);
 }
 
 void PutRecordHeader(std::string* out, uint64_t segment, uint64_t offset,
@@ -78,7 +99,7 @@ std::optional<RecordHeader> ReadRecordHeader(std::string_view bytes,
                             static_cast<WalRecordType>(type)};
   // The cheap checks first: a search for the next record comes here for every
   // byte.
-  if (type < 1 || type > static_cast<uint8_t>(WalRecordType::kState) ||
+  if (type < 1 || type > static_cast<uint8_t>(WalRecordType::kEnd) ||
       bytes[9] != 0 || header.payload_bytes > kWalRecordBytesMax ||
       LoadFixed16(bytes.data() + 10) !=
           HeaderCheck(bytes.substr(0, 10), segment, offset)) {
@@ -95,12 +116,21 @@ std::string SegmentName(uint64_t segment) {
   return fmt::format("{:08}", segment);
 }
 
+std::string CheckpointName(uint64_t segment) {
+  return fmt::format("{}{:08}", kCheckpointPrefix, segment);
+}
+
 std::string SeriesFileName(uint64_t segment) {
   return fmt::format("{}{:08}", kSeriesPrefix, segment);
 }
 
 std::optional<uint64_t> ParseSegmentName(std::string_view name) {
   return ParseNumber(name);
+}
+
+std::optional<uint64_t> ParseCheckpointName(std::string_view name) {
+  if (!name.starts_with(kCheckpointPrefix)) return std::nullopt;
+  return ParseNumber(name.substr(kCheckpointPrefix.size()));
 }
 
 std::optional<uint64_t> ParseSeriesFileName(std::string_view name) {

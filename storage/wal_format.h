@@ -13,6 +13,8 @@ namespace varve::wal_format {
 
 inline constexpr std::string_view kMagic = "VARVEWAL";
 inline constexpr uint32_t kVersion = 1;
+inline constexpr std::string_view kCheckpointMagic = "VARVECKP";
+inline constexpr uint32_t kCheckpointVersion = 1;
 inline constexpr size_t kSegmentHeaderBytes = 24;
 inline constexpr size_t kRecordHeaderBytes = 12;
 
@@ -20,6 +22,10 @@ void PutSegmentHeader(std::string* out, uint64_t segment);
 /// The version, or nullopt when these bytes are no header of this segment.
 std::optional<uint32_t> ReadSegmentHeader(std::string_view bytes,
                                           uint64_t segment);
+
+void PutCheckpointHeader(std::string* out, uint64_t segment);
+std::optional<uint32_t> ReadCheckpointHeader(std::string_view bytes,
+                                             uint64_t segment);
 
 /// The header of a record that will stand at `offset` of `segment`.
 void PutRecordHeader(std::string* out, uint64_t segment, uint64_t offset,
@@ -36,9 +42,12 @@ std::optional<RecordHeader> ReadRecordHeader(std::string_view bytes,
 bool PayloadIsIntact(const RecordHeader& header, std::string_view payload);
 
 std::string SegmentName(uint64_t segment);
+std::string CheckpointName(uint64_t segment);
+/// What versions before checkpoints wrote in their stead.
 std::string SeriesFileName(uint64_t segment);
-/// The number in a segment's / series file's name; nullopt for other names.
+/// The number in a file's name; nullopt for names of other kinds.
 std::optional<uint64_t> ParseSegmentName(std::string_view name);
+std::optional<uint64_t> ParseCheckpointName(std::string_view name);
 std::optional<uint64_t> ParseSeriesFileName(std::string_view name);
 
 }  // namespace varve::wal_format

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "storage/record_reader.h"
 #include "storage/status_macros.h"
 #include "storage/wal.h"
 #include "storage/wal_format.h"
@@ -7,74 +8,18 @@
 namespace varve {
 namespace {
 
-using wal_format::kRecordHeaderBytes;
-using wal_format::kSegmentHeaderBytes;
-
-/// A segment is cut at WalOptions::segment_bytes, but one group of records may
-/// pass that.
-constexpr uint64_t kSegmentBytesMax = uint64_t{4} << 30;
-
-/// Walks the records of one file's bytes.
-class SegmentReader {
- public:
-  SegmentReader(std::string_view bytes, uint64_t segment)
-      : bytes_(bytes), segment_(segment) {}
-
-  /// The next intact record, or false at the end.
-  bool Next(WalRecordType* type, std::string_view* payload) {
-    bool lost = false;
-    while (at_ < bytes_.size()) {
-      const auto header =
-          wal_format::ReadRecordHeader(bytes_.substr(at_), segment_, at_);
-      const size_t room = bytes_.size() - at_;
-      if (header && room - kRecordHeaderBytes >= header->payload_bytes) {
-        *payload =
-            bytes_.substr(at_ + kRecordHeaderBytes, header->payload_bytes);
-        const size_t end = at_ + kRecordHeaderBytes + header->payload_bytes;
-        if (wal_format::PayloadIsIntact(*header, *payload)) {
-          *type = header->type;
-          at_ = end;
-          good_end_ = end;
-          corruptions_ += bad_;
-          bad_ = 0;
-          return true;
-        }
-        // The header is right about its length: only this record is lost.
-        ++bad_;
-        lost = false;
-        at_ = end;
-        continue;
-      }
-      // Nothing says where the next record is: search for it.
-      if (!lost) ++bad_;
-      lost = true;
-      ++at_;
-    }
-    return false;
-  }
-
-  void SkipHeader() { at_ = good_end_ = kSegmentHeaderBytes; }
-  /// The end of the last intact record.
-  size_t good_end() const { return good_end_; }
-  /// Bad stretches before the last intact record, and after it.
-  int64_t corruptions() const { return corruptions_; }
-  int64_t bad_at_end() const { return bad_; }
-
- private:
-  std::string_view bytes_;
-  uint64_t segment_;
-  size_t at_ = 0;
-  size_t good_end_ = 0;
-  int64_t corruptions_ = 0;
-  int64_t bad_ = 0;
-};
-
 using Handler =
     std::function<absl::Status(uint64_t, WalRecordType, std::string_view)>;
 
+/// What the segments before it are replaced by.
+struct Base {
+  uint64_t segment = 0;  // 0: there is none
+  bool series_file = false;
+};
+
 struct Listing {
-  std::vector<uint64_t> segments;      // ascending
-  std::vector<uint64_t> series_files;  // ascending
+  std::map<uint64_t, uint64_t> segments;  // sizes by number
+  Base base;
 };
 
 absl::StatusOr<Listing> ListWal(const WalOptions& options) {
@@ -82,20 +27,20 @@ absl::StatusOr<Listing> ListWal(const WalOptions& options) {
   VARVE_ASSIGN_OR_RETURN(const auto files, options.fs->List(options.directory));
   for (const FileInfo& file : files) {
     if (const auto n = wal_format::ParseSegmentName(file.name)) {
-      out.segments.push_back(*n);
+      out.segments[*n] = file.size;
+    } else if (const auto c = wal_format::ParseCheckpointName(file.name)) {
+      if (*c >= out.base.segment) out.base = {*c, false};
     } else if (const auto s = wal_format::ParseSeriesFileName(file.name)) {
-      out.series_files.push_back(*s);
+      if (*s > out.base.segment) out.base = {*s, true};
     } else if (file.name.ends_with(".tmp")) {
       (void)options.fs->Remove(options.directory + "/" + file.name);
     }
   }
-  std::sort(out.segments.begin(), out.segments.end());
-  std::sort(out.series_files.begin(), out.series_files.end());
   return out;
 }
 
 absl::Status CutTail(const WalOptions& options, const std::string& path,
-                     size_t from, size_t to) {
+                     uint64_t from, uint64_t to) {
   options.logger.Warn("wal", "{}: cutting {} bytes of a torn tail at {}", path,
                       from - to, to);
   VARVE_ASSIGN_OR_RETURN(auto file, options.fs->OpenWritable(
@@ -105,41 +50,96 @@ absl::Status CutTail(const WalOptions& options, const std::string& path,
   return file->Close();
 }
 
-/// Reads one file. `segment` stands in its header, `tag` is what the handler
-/// is told.
-absl::Status ReadSegment(const WalOptions& options, const std::string& path,
-                         uint64_t segment, uint64_t tag, bool last,
-                         WalReadReport* report, const Handler& f) {
-  VARVE_ASSIGN_OR_RETURN(const std::string bytes,
-                         ReadFile(options.fs, path, kSegmentBytesMax));
-  SegmentReader reader(bytes, segment);
-  const auto version = wal_format::ReadSegmentHeader(bytes, segment);
-  if (version && *version != wal_format::kVersion) {
-    return FailedPrecondition(
-        "{}: log format version {} was written by a newer varve; this one "
-        "reads version {}",
-        path, *version, wal_format::kVersion);
-  }
-  if (version) reader.SkipHeader();
-  WalRecordType type;
+/// One file of the log that is being read.
+struct LogFile {
+  const WalOptions& options;
+  WalReadReport* report;
+  const Handler& f;
+  std::string path;
+  std::unique_ptr<RandomAccessFile> file;
+  uint64_t size = 0;
+};
+
+absl::StatusOr<LogFile> OpenLogFile(const WalOptions& options,
+                                    const std::string& name,
+                                    WalReadReport* report, const Handler& f) {
+  LogFile out{options, report, f, options.directory + "/" + name, nullptr, 0};
+  VARVE_ASSIGN_OR_RETURN(out.file, options.fs->OpenRandomAccess(out.path));
+  VARVE_ASSIGN_OR_RETURN(out.size, out.file->Size());
+  return out;
+}
+
+absl::Status CheckVersion(const LogFile& log, uint32_t version,
+                          uint32_t known) {
+  if (version == known) return absl::OkStatus();
+  return FailedPrecondition(
+      "{}: log format version {} was written by a newer varve; this one reads "
+      "version {}",
+      log.path, version, known);
+}
+
+/// Gives the records to the handler under the number `tag`; `last` is the type
+/// of the last one.
+absl::Status ReadRecords(const LogFile& log, uint64_t tag, RecordReader* reader,
+                         WalRecordType* last) {
   std::string_view payload;
-  while (reader.Next(&type, &payload)) {
-    ++report->records;
-    VARVE_RETURN_IF_ERROR(f(tag, type, payload));
+  while (true) {
+    VARVE_ASSIGN_OR_RETURN(const bool more, reader->Next(last, &payload));
+    if (!more) return absl::OkStatus();
+    ++log.report->records;
+    VARVE_RETURN_IF_ERROR(log.f(tag, *last, payload));
   }
-  const bool torn = last && reader.good_end() < bytes.size();
-  int64_t corruptions = reader.corruptions();
-  if (!last) corruptions += reader.bad_at_end();
+}
+
+void CountCorruptions(const LogFile& log, int64_t corruptions) {
   if (corruptions > 0) {
-    options.logger.Error("wal", "{}: {} damaged stretches were skipped", path,
-                         corruptions);
+    log.options.logger.Error("wal", "{}: {} damaged stretches were skipped",
+                             log.path, corruptions);
   }
-  report->corruptions += corruptions;
-  report->bytes += static_cast<int64_t>(bytes.size());
-  if (tag != 0) {
-    report->segment_bytes[segment] = torn ? reader.good_end() : bytes.size();
+  log.report->corruptions += corruptions;
+  log.report->bytes += static_cast<int64_t>(log.size);
+}
+
+absl::Status ReadSegment(const LogFile& log, uint64_t segment, bool last) {
+  RecordReader reader(log.file.get(), log.size, segment);
+  VARVE_ASSIGN_OR_RETURN(const std::string_view header, reader.Header());
+  if (const auto v = wal_format::ReadSegmentHeader(header, segment)) {
+    VARVE_RETURN_IF_ERROR(CheckVersion(log, *v, wal_format::kVersion));
+    reader.SkipHeader();
   }
-  if (torn) return CutTail(options, path, bytes.size(), reader.good_end());
+  WalRecordType type;
+  VARVE_RETURN_IF_ERROR(ReadRecords(log, segment, &reader, &type));
+  const bool torn = last && reader.good_end() < log.size;
+  CountCorruptions(log,
+                   reader.corruptions() + (last ? 0 : reader.bad_at_end()));
+  log.report->segment_bytes[segment] = torn ? reader.good_end() : log.size;
+  return torn ? CutTail(log.options, log.path, log.size, reader.good_end())
+              : absl::OkStatus();
+}
+
+/// A checkpoint or a series file, whose records get the number 0.
+absl::Status ReadBase(const LogFile& log, const Base& base) {
+  RecordReader reader(log.file.get(), log.size, base.segment);
+  VARVE_ASSIGN_OR_RETURN(const std::string_view header, reader.Header());
+  const auto version =
+      base.series_file ? wal_format::ReadSegmentHeader(header, base.segment)
+                       : wal_format::ReadCheckpointHeader(header, base.segment);
+  if (version) {
+    VARVE_RETURN_IF_ERROR(CheckVersion(log, *version,
+                                       base.series_file
+                                           ? wal_format::kVersion
+                                           : wal_format::kCheckpointVersion));
+    reader.SkipHeader();
+  }
+  log.report->checkpoint = base.segment;
+  log.report->checkpoint_bytes = static_cast<int64_t>(log.size);
+  WalRecordType type = WalRecordType::kSeries;
+  VARVE_RETURN_IF_ERROR(ReadRecords(log, 0, &reader, &type));
+  int64_t corruptions = reader.corruptions() + reader.bad_at_end();
+  // It was complete when it got its name.
+  const bool cut = !base.series_file && type != WalRecordType::kEnd;
+  if (cut && corruptions == 0) corruptions = 1;
+  CountCorruptions(log, corruptions);
   return absl::OkStatus();
 }
 
@@ -150,31 +150,34 @@ absl::Status ReadWal(const WalOptions& options, WalReadReport* report,
   *report = WalReadReport();
   VARVE_RETURN_IF_ERROR(options.fs->CreateDir(options.directory));
   VARVE_ASSIGN_OR_RETURN(const Listing files, ListWal(options));
-  uint64_t first = 0;
-  if (!files.series_files.empty()) {
-    first = files.series_files.back();
-    VARVE_RETURN_IF_ERROR(
-        ReadSegment(options,
-                    fmt::format("{}/{}", options.directory,
-                                wal_format::SeriesFileName(first)),
-                    first, 0, /*last=*/false, report, f));
+  const uint64_t first = files.base.segment;
+  if (first != 0) {
+    VARVE_ASSIGN_OR_RETURN(
+        const LogFile log,
+        OpenLogFile(options,
+                    files.base.series_file ? wal_format::SeriesFileName(first)
+                                           : wal_format::CheckpointName(first),
+                    report, f));
+    VARVE_RETURN_IF_ERROR(ReadBase(log, files.base));
   }
-  for (uint64_t segment : files.segments) {
-    // What stands before the series file is redundant; only its deletion was
-    // interrupted.
-    const std::string path = fmt::format("{}/{}", options.directory,
-                                         wal_format::SegmentName(segment));
+  for (const auto& [segment, size] : files.segments) {
     report->segment_max = segment;
     if (segment < first) {
-      VARVE_ASSIGN_OR_RETURN(const FileInfo info, options.fs->Stat(path));
-      report->segment_bytes[segment] = info.size;
+      // What stands before the checkpoint is redundant; only its deletion was
+      // interrupted.
+      report->segment_bytes[segment] = size;
       continue;
     }
-    VARVE_RETURN_IF_ERROR(ReadSegment(options, path, segment, segment,
-                                      segment == files.segments.back(), report,
-                                      f));
+    VARVE_ASSIGN_OR_RETURN(
+        const LogFile log,
+        OpenLogFile(options, wal_format::SegmentName(segment), report, f));
+    VARVE_RETURN_IF_ERROR(
+        ReadSegment(log, segment, segment == files.segments.rbegin()->first));
   }
-  report->segment_max = std::max(report->segment_max, first);
+  // A checkpoint's own segment is the next one, when nothing came after it.
+  if (first > 0) {
+    report->segment_max = std::max(report->segment_max, first - 1);
+  }
   return absl::OkStatus();
 }
 

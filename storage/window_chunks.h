@@ -37,6 +37,8 @@ class WindowChunks {
   int32_t window() const { return window_; }
 
   void Append(SeriesRef ref, const GorillaTail& tail, const SlabArena& arena);
+  /// The same of a chunk that is complete; `previous` is not looked at.
+  void Append(SeriesRef ref, const Chunk& chunk);
   /// kNull when the series has none.
   Handle newest(SeriesRef ref) const {
     const std::atomic<Handle>* slot = newest_.find(ref);

@@ -17,13 +17,12 @@ constexpr int64_t kNow = int64_t{470'000} * 60 * kMinute;
 class DbConcurrency : public testing::Test {
  protected:
   DbConcurrency() {
-    DbOptions options;
-    options.directory = "/db";
-    options.fs = &fs_;
-    options.clock = &clock_;
-    options.background = false;
-    options.window_ms = 10 * kMinute;
-    auto db = Db::Open(options);
+    options_.directory = "/db";
+    options_.fs = &fs_;
+    options_.clock = &clock_;
+    options_.background = false;
+    options_.window_ms = 10 * kMinute;
+    auto db = Db::Open(options_);
     EXPECT_TRUE(db.ok()) << db.status();
     db_ = std::move(*db);
   }
@@ -49,6 +48,7 @@ class DbConcurrency : public testing::Test {
 
   ManualClock clock_{kNow};
   MemoryFileSystem fs_;
+  DbOptions options_;
   std::unique_ptr<Db> db_;
 };
 
@@ -97,6 +97,45 @@ TEST_F(DbConcurrency, CommitsAreVisibleAsAWhole) {
   for (const auto& [name, samples] : content) {
     EXPECT_EQ(samples.size(), size_t{kCommits});
   }
+}
+
+TEST_F(DbConcurrency, AReplayDecidesConflictsAsTheHeadDid) {
+  constexpr int kRounds = 40;
+  constexpr int kMany = 4000;
+  std::vector<SeriesRef> refs;
+  {
+    auto appender = db_->BeginAppend();
+    for (int i = 0; i < kMany; ++i) {
+      refs.push_back(*appender->Resolve(Series(0, i)));
+      appender->batch().Add(refs.back(), kNow - kMinute, 0);
+    }
+    ASSERT_TRUE(appender->Commit().ok());
+  }
+  for (int round = 0; round < kRounds; ++round) {
+    const int64_t t = kNow + round * 1000;
+    const int64_t logged = db_->Stats().wal_bytes;
+    // Storing this takes a while, and the contested series comes last.
+    std::thread large([&] {
+      auto appender = db_->BeginAppend();
+      for (const SeriesRef ref : refs) appender->batch().Add(ref, t, 1);
+      EXPECT_TRUE(appender->Commit().ok());
+    });
+    // Logged after it, and soon ready to be stored.
+    auto appender = db_->BeginAppend();
+    appender->batch().Add(refs.back(), t, 2);
+    for (int64_t spin = 0; spin < 100'000'000; ++spin) {
+      if (db_->Stats().wal_bytes != logged) break;
+    }
+    EXPECT_TRUE(appender->Commit().ok());
+    large.join();
+  }
+  const SourceContent before = ReadContent(db_->source());
+  const auto image = fs_.KillImage();
+  DbOptions options = options_;
+  options.fs = image.get();
+  const auto other = Db::Open(options);
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_EQ(ReadContent((*other)->source()), before);
 }
 
 TEST_F(DbConcurrency, ReadersSeeEverySampleOnceWhileWindowsAreSealed) {

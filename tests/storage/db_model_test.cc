@@ -25,6 +25,7 @@ class Model {
     options_.background = false;
     options_.window_ms = 60 * kMinute;
     options_.wal_segment_bytes = 4096;
+    options_.checkpoint_bytes = 8192;
     options_.retention_ms = retention_ms;
     Reopen();
   }
@@ -44,10 +45,12 @@ class Model {
     } else if (dice < 87) {
       ASSERT_TRUE(db_->Flush().ok());
     } else if (dice < 90) {
+      options_.checkpoint_on_close = random_() % 2 == 0;
       ASSERT_TRUE(db_->Close().ok());
       db_.reset();
       Reopen();
     } else if (dice < 93) {
+      checkpoints_ += db_->Stats().checkpoints;
       auto image = fs_->KillImage();
       db_.reset();
       fs_ = std::move(image);
@@ -90,6 +93,8 @@ class Model {
   const DbStats Stats() const { return db_->Stats(); }
   /// Over all lives of the Db.
   int64_t compactions() const { return compactions_; }
+  /// Of the lives that were ended by a kill.
+  int64_t checkpoints() const { return checkpoints_; }
 
  private:
   void Reopen() {
@@ -172,12 +177,14 @@ class Model {
   std::unique_ptr<Db> db_;
   SourceContent model_;
   int64_t compactions_ = 0;
+  int64_t checkpoints_ = 0;
 };
 
 TEST(DbModel, EqualsAMap) {
   const uint64_t seed = TestSeed();
   int64_t seals = 0;
   int64_t compactions = 0;
+  int64_t checkpoints = 0;
   for (uint64_t round = 0; round < 4; ++round) {
     SCOPED_TRACE(round);
     Model model(seed + round, int64_t{45} * kDay);
@@ -188,9 +195,11 @@ TEST(DbModel, EqualsAMap) {
     model.Check();
     seals += model.Stats().seals;
     compactions += model.compactions();
+    checkpoints += model.checkpoints();
   }
   EXPECT_GT(seals, 0);
   EXPECT_GT(compactions, 0);
+  EXPECT_GT(checkpoints, 0);
 }
 
 TEST(DbModel, EqualsAMapThatForgets) {

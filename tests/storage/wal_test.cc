@@ -8,6 +8,7 @@
 
 #include "storage/coding.h"
 #include "storage/crc32c.h"
+#include "storage/wal_format.h"
 #include "tests/support/fault_file_system.h"
 #include "tests/support/memory_file_system.h"
 #include "tests/support/seed.h"
@@ -96,25 +97,72 @@ TEST(Wal, RotationSeparatesRecords) {
   EXPECT_EQ(*wal->Rotate(), p + 1);  // nothing was written meanwhile
 }
 
-TEST(Wal, SeriesFileReplacesOldSegments) {
+TEST(Wal, ACheckpointReplacesOldSegments) {
   MemoryFileSystem fs;
   auto wal = OpenWal(OptionsOn(&fs));
   ASSERT_TRUE(wal->LogCommit("old").ok());
   const uint64_t p = *wal->Rotate();
   ASSERT_TRUE(wal->LogCommit("new").ok());
-  ASSERT_TRUE(wal->WriteSeriesFile(p,
-                                   [](const Wal::AddRecord& add) {
-                                     return add(WalRecordType::kSeries,
-                                                "series");
-                                   })
-                  .ok());
+  // An older version's counterpart, which it replaces as well.
+  std::string series_file;
+  wal_format::PutSegmentHeader(&series_file, p);
+  wal_format::PutRecordHeader(&series_file, p, series_file.size(),
+                              WalRecordType::kSeries, "series");
+  Put(&fs, "/wal/" + wal_format::SeriesFileName(p), series_file + "series");
   WalReadReport report;
-  // Also when the deletion did not happen.
   EXPECT_EQ(Read(&fs, &report), (Records{"1:series", "2:new"}));
+  EXPECT_EQ(report.checkpoint, p);
+
+  const auto bytes = wal->WriteCheckpoint(p, [](const Wal::AddRecord& add) {
+    return add(WalRecordType::kHeadSeries, "state");
+  });
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  EXPECT_EQ(*bytes, Bytes(&fs, "/wal/checkpoint-00000002").size());
+  // Also when the deletion did not happen.
+  const Records expected = {"4:state", "7:\x01", "2:new"};
+  EXPECT_EQ(Read(&fs, &report), expected);
+  EXPECT_GT(wal->BytesFrom(1), wal->BytesFrom(p));
   ASSERT_TRUE(wal->DeleteBefore(p).ok());
   EXPECT_EQ(wal->segment_min(), p);
-  EXPECT_EQ(Read(&fs, &report), (Records{"1:series", "2:new"}));
+  EXPECT_EQ(wal->BytesFrom(1), wal->BytesFrom(p));
+  EXPECT_EQ(Read(&fs, &report), expected);
+  EXPECT_EQ(report.corruptions, 0);
   EXPECT_EQ(fs.List("/wal")->size(), 2u);
+}
+
+TEST(Wal, ADamagedCheckpointCostsWhatIsDamaged) {
+  MemoryFileSystem fs;
+  auto wal = OpenWal(OptionsOn(&fs));
+  ASSERT_TRUE(wal->WriteCheckpoint(
+                     1,
+                     [](const Wal::AddRecord& add) {
+                       for (const std::string_view text : {"a", "b", "c"}) {
+                         if (absl::Status s =
+                                 add(WalRecordType::kHeadSeries, text);
+                             !s.ok()) {
+                           return s;
+                         }
+                       }
+                       return absl::OkStatus();
+                     })
+                  .ok());
+  const std::string path = "/wal/checkpoint-00000001";
+  const std::string good = Bytes(&fs, path);
+  WalReadReport report;
+  const Records all = Read(&fs, &report);
+  ASSERT_EQ(all.size(), 4u);
+  for (size_t i = 0; i < good.size(); ++i) {
+    SCOPED_TRACE(i);
+    std::string bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ 0x40);
+    Put(&fs, path, bad);
+    const Records found = Read(&fs, &report);
+    EXPECT_EQ(report.corruptions, 1);
+    EXPECT_EQ(found.size(), i < 24 ? 4u : 3u);
+    Put(&fs, path, good.substr(0, i));
+    Read(&fs, &report);
+    EXPECT_EQ(report.corruptions, 1);
+  }
 }
 
 /// A small log of one segment, and where its records end.

@@ -13,7 +13,7 @@
 namespace varve {
 
 /// A data directory /db of every kind of file (blocks, index, manifest, ended
-/// and open log segments, a series file), made for tests that damage it.
+/// and open log segments, a checkpoint), made for tests that damage it.
 struct SampleDisk {
   static constexpr int64_t kMinute = 60'000;
   static constexpr int64_t kNow = int64_t{470'000} * 60 * kMinute;
@@ -30,7 +30,8 @@ struct SampleDisk {
     options.clock = &clock;
     options.background = false;
     options.window_ms = 10 * kMinute;
-    options.wal_segment_bytes = 4096;
+    options.wal_segment_bytes = 700;
+    options.checkpoint_on_close = false;
     return options;
   }
   /// Paths of all files but LOCK, sorted.
@@ -61,6 +62,18 @@ inline SampleDisk::SampleDisk() {
     EXPECT_TRUE(appender->Commit().ok());
     appender.reset();
     EXPECT_TRUE((*db)->Maintain().ok());
+  }
+  // What no checkpoint has, over a few segments, some of it new or late.
+  for (int i = 0; i < 12; ++i) {
+    clock.Advance(10'000);
+    auto appender = (*db)->BeginAppend();
+    for (int s = 0; s < 12; ++s) {
+      const auto ref = appender->Resolve(
+          Labels{{"__name__", "n"}, {"s", std::to_string(s + i)}});
+      EXPECT_TRUE(ref.ok());
+      appender->batch().Add(*ref, clock.NowMs() - s * 15'000, 0.3 * i);
+    }
+    EXPECT_TRUE(appender->Commit().ok());
   }
   content = ReadContent((*db)->source());
   EXPECT_TRUE((*db)->Close().ok());
