@@ -31,6 +31,7 @@ DbOptions MakeDbOptions(const DatabaseOptions& options, const Config& config) {
   db.wal_fsync = options.wal_fsync;
   db.retention_ms = config.retention_ms.value_or(options.retention_ms);
   db.out_of_order_window_ms = config.out_of_order_window_ms;
+  db.progress = options.progress;
   db.background = options.background;
   return db;
 }

@@ -284,6 +284,7 @@ void HttpMetrics::Count(std::string_view handler, int status, double seconds) {
 
 std::string HttpMetrics::Render(const Database* database,
                                 const HttpServer* server,
+                                const ReplayProgress* progress,
                                 double start_time_seconds) const {
   Page page;
   page.Family(MetricType::Gauge, "varve_build_info",
@@ -293,6 +294,13 @@ std::string HttpMetrics::Render(const Database* database,
             1);
   page.Gauge("varve_ready", "Whether the database answers.",
              database == nullptr ? 0 : 1);
+  if (progress != nullptr) {
+    page.Gauge("varve_wal_replay_bytes",
+               "Size of checkpoint and log that the start reads.",
+               static_cast<double>(progress->bytes_total.load()));
+    page.Gauge("varve_wal_replay_read_bytes", "What has been read of it.",
+               static_cast<double>(progress->bytes.load()));
+  }
   AddProcess(start_time_seconds, &page);
   if (server != nullptr) AddServer(*server, &page);
   if (database != nullptr) {

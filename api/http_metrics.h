@@ -18,8 +18,9 @@ class HttpMetrics {
 
   /// `handler` is the route's pattern, so that the number of series is bounded.
   void Count(std::string_view handler, int status, double seconds);
-  /// Everything in text exposition 0.0.4. `database` and `server` may be null.
+  /// Everything in text exposition 0.0.4. The pointers may be null.
   std::string Render(const Database* database, const HttpServer* server,
+                     const ReplayProgress* progress,
                      double start_time_seconds) const;
 
  private:

@@ -285,8 +285,9 @@ WebResponse HttpRoutes::Snapshot(WebRequest& request) {
 WebResponse HttpRoutes::Metrics(WebRequest&) {
   WebResponse response;
   response.Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
-  response.body = metrics_.Render(database_.load(), server_.load(),
-                                  static_cast<double>(started_ns_) / 1e9);
+  response.body =
+      metrics_.Render(database_.load(), server_.load(), options_.progress.get(),
+                      static_cast<double>(started_ns_) / 1e9);
   return response;
 }
 

@@ -28,6 +28,8 @@ struct HttpRoutesOptions {
   std::function<void()> quit;
   Clock* clock = Clock::System();
   Logger logger;
+  /// Of the database that is being opened; null: unknown.
+  std::shared_ptr<const ReplayProgress> progress;
 };
 
 /// The Prometheus HTTP API over a Database. Before SetDatabase it answers

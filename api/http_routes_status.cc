@@ -238,9 +238,12 @@ WebResponse HttpRoutes::TsdbStatus(WebRequest& request) {
   return ApiSuccess(data);
 }
 
-// The log is read before the API is served, so progress is all or nothing.
 WebResponse HttpRoutes::WalReplay(WebRequest&) {
-  return ApiSuccess(R"({"min":0,"max":0,"current":0})");
+  static const ReplayProgress unknown;
+  const ReplayProgress& p = options_.progress ? *options_.progress : unknown;
+  return ApiSuccess(fmt::format(R"({{"min":{},"max":{},"current":{}}})",
+                                p.segment_min.load(), p.segment_max.load(),
+                                p.segment.load()));
 }
 
 }  // namespace varve

@@ -61,6 +61,8 @@ struct DatabaseOptions {
   FileSystem* fs = FileSystem::Posix();
   Clock* clock = Clock::System();
   Logger logger;
+  /// Filled while Open() reads the log; null: nobody looks.
+  std::shared_ptr<ReplayProgress> progress;
   /// False: no threads of the database's own; tests call db()'s Maintain.
   bool background = true;
 };

@@ -24,6 +24,7 @@ WalOptions WalOptionsOf(const DbOptions& options) {
   out.logger = options.logger;
   out.fsync = options.wal_fsync;
   out.segment_bytes = options.wal_segment_bytes;
+  out.progress = options.progress;
   return out;
 }
 

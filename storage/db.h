@@ -2,6 +2,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -22,6 +23,15 @@ enum class FsyncMode {
   kAlways,    ///< before every acknowledgement, many writers per sync
   kInterval,  ///< at most a second after the acknowledgement
   kNever,     ///< when the operating system likes
+};
+
+/// How far the reading of the log has come; readable by any thread meanwhile.
+struct ReplayProgress {
+  std::atomic<uint64_t> segment_min{0};  ///< the first to be read
+  std::atomic<uint64_t> segment_max{0};
+  std::atomic<uint64_t> segment{0};  ///< being read, or the last one
+  std::atomic<int64_t> bytes{0};     ///< read, of the checkpoint and segments
+  std::atomic<int64_t> bytes_total{0};
 };
 
 struct DbOptions {
@@ -46,6 +56,8 @@ struct DbOptions {
   uint64_t checkpoint_bytes = uint64_t{32} << 20;
   /// Close() writes one, for a quick start.
   bool checkpoint_on_close = true;
+  /// Filled while the Db is opened; null: nobody looks.
+  std::shared_ptr<ReplayProgress> progress;
   /// Threads that do what Maintain() does; tests set false and call it.
   bool background = true;
 };

@@ -47,6 +47,7 @@ struct WalOptions {
   Logger logger;
   FsyncMode fsync = FsyncMode::kInterval;
   uint64_t segment_bytes = uint64_t{128} << 20;
+  std::shared_ptr<ReplayProgress> progress;  ///< of reading; may be null
 };
 
 struct WalStats {

@@ -20,6 +20,7 @@ struct Base {
 struct Listing {
   std::map<uint64_t, uint64_t> segments;  // sizes by number
   Base base;
+  uint64_t base_bytes = 0;
 };
 
 absl::StatusOr<Listing> ListWal(const WalOptions& options) {
@@ -29,14 +30,31 @@ absl::StatusOr<Listing> ListWal(const WalOptions& options) {
     if (const auto n = wal_format::ParseSegmentName(file.name)) {
       out.segments[*n] = file.size;
     } else if (const auto c = wal_format::ParseCheckpointName(file.name)) {
-      if (*c >= out.base.segment) out.base = {*c, false};
+      if (*c < out.base.segment) continue;
+      out.base = {*c, false};
+      out.base_bytes = file.size;
     } else if (const auto s = wal_format::ParseSeriesFileName(file.name)) {
-      if (*s > out.base.segment) out.base = {*s, true};
+      if (*s <= out.base.segment) continue;
+      out.base = {*s, true};
+      out.base_bytes = file.size;
     } else if (file.name.ends_with(".tmp")) {
       (void)options.fs->Remove(options.directory + "/" + file.name);
     }
   }
   return out;
+}
+
+/// What is about to be read.
+void BeginProgress(const Listing& files, ReplayProgress* progress) {
+  auto bytes = static_cast<int64_t>(files.base_bytes);
+  const auto first = files.segments.lower_bound(files.base.segment);
+  for (auto it = first; it != files.segments.end(); ++it) {
+    bytes += static_cast<int64_t>(it->second);
+  }
+  progress->bytes_total = bytes;
+  if (first == files.segments.end()) return;
+  progress->segment_min = progress->segment = first->first;
+  progress->segment_max = files.segments.rbegin()->first;
 }
 
 absl::Status CutTail(const WalOptions& options, const std::string& path,
@@ -82,11 +100,16 @@ absl::Status CheckVersion(const LogFile& log, uint32_t version,
 /// of the last one.
 absl::Status ReadRecords(const LogFile& log, uint64_t tag, RecordReader* reader,
                          WalRecordType* last) {
+  ReplayProgress* progress = log.options.progress.get();
+  const int64_t before = log.report->bytes;
   std::string_view payload;
   while (true) {
     VARVE_ASSIGN_OR_RETURN(const bool more, reader->Next(last, &payload));
     if (!more) return absl::OkStatus();
     ++log.report->records;
+    if (progress != nullptr) {
+      progress->bytes = before + static_cast<int64_t>(reader->offset());
+    }
     VARVE_RETURN_IF_ERROR(log.f(tag, *last, payload));
   }
 }
@@ -151,6 +174,8 @@ absl::Status ReadWal(const WalOptions& options, WalReadReport* report,
   VARVE_RETURN_IF_ERROR(options.fs->CreateDir(options.directory));
   VARVE_ASSIGN_OR_RETURN(const Listing files, ListWal(options));
   const uint64_t first = files.base.segment;
+  ReplayProgress* progress = options.progress.get();
+  if (progress != nullptr) BeginProgress(files, progress);
   if (first != 0) {
     VARVE_ASSIGN_OR_RETURN(
         const LogFile log,
@@ -168,6 +193,7 @@ absl::Status ReadWal(const WalOptions& options, WalReadReport* report,
       report->segment_bytes[segment] = size;
       continue;
     }
+    if (progress != nullptr) progress->segment = segment;
     VARVE_ASSIGN_OR_RETURN(
         const LogFile log,
         OpenLogFile(options, wal_format::SegmentName(segment), report, f));
@@ -178,6 +204,7 @@ absl::Status ReadWal(const WalOptions& options, WalReadReport* report,
   if (first > 0) {
     report->segment_max = std::max(report->segment_max, first - 1);
   }
+  if (progress != nullptr) progress->bytes = progress->bytes_total.load();
   return absl::OkStatus();
 }
 

@@ -194,7 +194,10 @@ void WaitForEnd(Database& database, const Logger& logger) {
 }
 
 int Run(ServeFlags& flags, const Logger& logger) {
-  auto routes = HttpRoutes::Create(RoutesOptionsOf(flags, logger));
+  const auto progress = std::make_shared<ReplayProgress>();
+  HttpRoutesOptions routes_options = RoutesOptionsOf(flags, logger);
+  routes_options.progress = progress;
+  auto routes = HttpRoutes::Create(std::move(routes_options));
   if (!routes.ok()) {
     logger.Error("main", "{}", Message(routes.status()));
     return 1;
@@ -212,6 +215,7 @@ int Run(ServeFlags& flags, const Logger& logger) {
                 flags.Texts("web.listen-address")[i], ports[i]);
   }
   DatabaseOptions options = DatabaseOptionsOf(flags, logger);
+  options.progress = progress;
   if (options.config_file.empty()) {
     options.config_text = OwnConfig(ports.at(0), RoutePrefix(flags));
   }

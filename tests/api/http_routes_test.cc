@@ -445,7 +445,21 @@ TEST_F(HttpRoutesTest, LifecycleAndAdminNeedTheirFlags) {
 }
 
 TEST_F(HttpRoutesTest, WhileStarting) {
+  const auto progress = std::make_shared<ReplayProgress>();
+  HttpRoutesOptions options;
+  options.progress = progress;
+  Start(options);
   routes_->SetDatabase(nullptr);
+  progress->segment_min = 3;
+  progress->segment_max = 9;
+  progress->segment = 5;
+  progress->bytes_total = 1000;
+  progress->bytes = 400;
+  EXPECT_EQ(Get("/api/v1/status/walreplay"),
+            R"(200 {"status":"success","data":{"min":3,"max":9,"current":5}})");
+  EXPECT_THAT(Get("/metrics"),
+              AllOf(HasSubstr("\nvarve_wal_replay_bytes 1000\n"),
+                    HasSubstr("\nvarve_wal_replay_read_bytes 400\n")));
   EXPECT_EQ(Get("/-/healthy"), "200 varve is Healthy.\n");
   EXPECT_EQ(Get("/-/ready"), "503 Service Unavailable");
   EXPECT_THAT(Get("/api/v1/query?query=1"),

@@ -147,6 +147,34 @@ TEST_F(CheckpointTest, HoldsEverythingTheHeadHolds) {
   EXPECT_EQ(Content(), longer);
 }
 
+TEST_F(CheckpointTest, AStartTellsHowFarItIs) {
+  Write(10, kNow, 1);
+  options_.checkpoint_on_close = false;
+  Open();  // the Db before has written checkpoint 2
+  Write(10, kNow + 1000, 1);
+  Open();
+  Write(10, kNow + 2000, 1);
+  options_.progress = std::make_shared<ReplayProgress>();
+  int64_t half_way = 0;
+  fault_.SetHook([&](FaultFileSystem::Op op, const std::string& path) {
+    if (op == FaultFileSystem::kOpenRead && path.ends_with("/00000003")) {
+      half_way = options_.progress->bytes;
+      EXPECT_EQ(options_.progress->segment, 3u);
+    }
+    return absl::OkStatus();
+  });
+  Open();
+  fault_.SetHook(nullptr);
+  const ReplayProgress& p = *options_.progress;
+  EXPECT_EQ(p.segment_min, 2u);
+  EXPECT_EQ(p.segment_max, 3u);
+  EXPECT_EQ(p.segment, 3u);
+  EXPECT_GT(half_way, 0);
+  EXPECT_LT(half_way, p.bytes_total);
+  EXPECT_EQ(p.bytes, p.bytes_total);
+  EXPECT_EQ(Content().begin()->second.size(), 3u);
+}
+
 TEST_F(CheckpointTest, IsWrittenWhenTheLogHasGrown) {
   options_.checkpoint_bytes = 20'000;
   options_.checkpoint_on_close = false;
