@@ -19,6 +19,48 @@ constexpr size_t kRecordBytes = size_t{1} << 20;
 constexpr int64_t kMinTime = std::numeric_limits<int64_t>::min();
 constexpr int64_t kMaxTime = std::numeric_limits<int64_t>::max();
 
+/// What a float sample takes in a commit payload, at most.
+constexpr size_t kSampleBytes = 32;
+
+size_t HistogramBytes(const Histogram& histogram) {
+  return std::visit(
+      [](const auto& h) {
+        return kSampleBytes +
+               10 * (h.positive_spans.size() + h.negative_spans.size() +
+                     h.positive_buckets.size() + h.negative_buckets.size() +
+                     h.custom_values.size());
+      },
+      histogram);
+}
+
+/// Collects samples into commit payloads of about kRecordBytes.
+class CommitRecords {
+ public:
+  CommitRecords(const Wal::AddRecord& add, WalRecordType type)
+      : add_(add), type_(type) {}
+
+  WriteBatch& batch() { return batch_; }
+  /// Call after each addition, with about what it will take.
+  absl::Status Added(size_t bytes) {
+    bytes_ += bytes;
+    return bytes_ < kRecordBytes ? absl::OkStatus() : Flush();
+  }
+  absl::Status Flush() {
+    if (bytes_ == 0) return absl::OkStatus();
+    bytes_ = 0;
+    EncodeCommit(batch_, &payload_);
+    batch_.Clear();
+    return add_(type_, payload_);
+  }
+
+ private:
+  const Wal::AddRecord& add_;
+  const WalRecordType type_;
+  WriteBatch batch_;
+  size_t bytes_ = 0;
+  std::string payload_;
+};
+
 }  // namespace
 
 /// Walks the head in slices of refs.
@@ -116,54 +158,43 @@ class HeadCheckpoint {
   }
 
   absl::Status EncodeSides() {
-    WriteBatch side;
-    WriteBatch starts;
-    const auto flush = [&](bool all) -> absl::Status {
-      // 20 bytes and more each, so that a record stays of a useful size.
-      const size_t most = all ? 0 : kRecordBytes / 32;
-      if (side.size() > most) {
-        EncodeCommit(side, &payload_);
-        side.Clear();
-        VARVE_RETURN_IF_ERROR(add_(WalRecordType::kHeadSide, payload_));
-      }
-      if (starts.size() > most) {
-        EncodeCommit(starts, &payload_);
-        starts.Clear();
-        VARVE_RETURN_IF_ERROR(add_(WalRecordType::kHeadStarts, payload_));
-      }
-      return absl::OkStatus();
-    };
+    CommitRecords side(add_, WalRecordType::kHeadSide);
+    CommitRecords starts(add_, WalRecordType::kHeadStarts);
     for (const auto& [ref, slice] : sides_) {
       for (const auto& [t, value] : slice.floats) {
-        side.Add(ref, t, value);
-        VARVE_RETURN_IF_ERROR(flush(false));
+        side.batch().Add(ref, t, value);
+        VARVE_RETURN_IF_ERROR(side.Added(kSampleBytes));
       }
       for (const auto& [t, point] : slice.histograms) {
-        side.histograms.push_back(
+        side.batch().histograms.push_back(
             {ref, t, point.start_timestamp_ms, point.histogram});
-        VARVE_RETURN_IF_ERROR(flush(false));
+        VARVE_RETURN_IF_ERROR(side.Added(HistogramBytes(*point.histogram)));
       }
       for (const auto& [t, start] : slice.starts) {
-        starts.Add(ref, t, 0);
-        starts.start_timestamps.push_back(start);
-        VARVE_RETURN_IF_ERROR(flush(false));
+        starts.batch().Add(ref, t, 0);
+        starts.batch().start_timestamps.push_back(start);
+        VARVE_RETURN_IF_ERROR(starts.Added(kSampleBytes));
       }
     }
-    return flush(true);
+    VARVE_RETURN_IF_ERROR(side.Flush());
+    return starts.Flush();
   }
 
   absl::Status WriteState() {
-    WriteBatch state;
+    CommitRecords state(add_, WalRecordType::kState);
     for (auto& [family, metadata] : head_.AllMetadata()) {
-      state.metadata.push_back({family, std::move(metadata)});
+      const size_t bytes = family.size() + metadata.help.size();
+      state.batch().metadata.push_back({family, std::move(metadata)});
+      VARVE_RETURN_IF_ERROR(state.Added(bytes + kSampleBytes));
     }
     for (auto& [labels, exemplar] : head_.exemplars_.All()) {
       const SeriesRef ref = head_.table_.Find(labels);
-      if (ref != kNoSeries) state.exemplars.push_back({ref, exemplar});
+      if (ref == kNoSeries) continue;
+      const size_t bytes = exemplar.labels.packed().size();
+      state.batch().exemplars.push_back({ref, exemplar});
+      VARVE_RETURN_IF_ERROR(state.Added(bytes + kSampleBytes));
     }
-    EncodeCommit(state, &payload_);
-    return payload_.empty() ? absl::OkStatus()
-                            : add_(WalRecordType::kState, payload_);
+    return state.Flush();
   }
 
   const Head& head_;

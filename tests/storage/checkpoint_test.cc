@@ -7,6 +7,7 @@
 
 #include "storage/crc32c.h"
 #include "storage/db.h"
+#include "storage/wal.h"
 #include "tests/support/fault_file_system.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/memory_file_system.h"
@@ -274,6 +275,41 @@ TEST_F(CheckpointTest, EveryFailingCallLeavesTheLog) {
   }
   EXPECT_GT(db_->Stats().checkpoint_failures, 5);
   EXPECT_GT(db_->Stats().checkpoints, 0);
+}
+
+TEST_F(CheckpointTest, CutsBigHistogramsIntoRecordsOfAUsefulSize) {
+  FloatHistogram histogram;
+  histogram.positive_spans = {{0, 4000}};
+  histogram.positive_buckets.assign(4000, 0.3);
+  histogram.count = 4000 * 0.3;
+  auto appender = db_->BeginAppend();
+  const SeriesRef ref = *appender->Resolve(Labels{{"__name__", "h"}});
+  const auto shared = std::make_shared<const Histogram>(histogram);
+  for (int i = 0; i < 200; ++i) {
+    appender->batch().histograms.push_back({ref, kNow + i, kNow, shared});
+  }
+  ASSERT_TRUE(appender->Commit().ok());
+  appender.reset();
+  const SourceContent before = Content();
+  Checkpoint();
+  EXPECT_EQ(Content(), before);
+  db_.reset();
+  size_t longest = 0;
+  size_t total = 0;
+  WalReadReport report;
+  WalOptions wal;
+  wal.directory = "/db/wal";
+  wal.fs = &fs_;
+  ASSERT_TRUE(ReadWal(wal, &report,
+                      [&](uint64_t, WalRecordType, std::string_view payload) {
+                        longest = std::max(longest, payload.size());
+                        total += payload.size();
+                        return absl::OkStatus();
+                      })
+                  .ok());
+  EXPECT_GT(report.checkpoint, 0u);
+  EXPECT_GT(total, size_t{6} << 20);
+  EXPECT_LT(longest, size_t{2} << 20);
 }
 
 TEST_F(CheckpointTest, WritersGoOnMeanwhile) {
