@@ -180,6 +180,10 @@ absl::StatusOr<std::shared_ptr<const std::string>> BlockReader::ReadWindow(
 
 absl::StatusOr<BlockReader::View> BlockReader::ReadData(uint64_t offset,
                                                         uint64_t size) {
+  if (offset > block_->data().size() || size > block_->data().size() - offset) {
+    return DataLoss("{}: chunk at {} lies beyond the data", block_->path(),
+                    offset);
+  }
   bool ahead = false;
   {
     MutexLock lock(&mutex_);
@@ -194,10 +198,6 @@ absl::StatusOr<BlockReader::View> BlockReader::ReadData(uint64_t offset,
       }
       ahead |= offset + size > end && offset < end + kBlockPageBytes;
     }
-  }
-  if (offset > block_->data().size() || size > block_->data().size() - offset) {
-    return DataLoss("{}: chunk at {} lies beyond the data", block_->path(),
-                    offset);
   }
   Window read;
   VARVE_ASSIGN_OR_RETURN(read.bytes,
@@ -271,7 +271,30 @@ absl::StatusOr<BlockReader::RawChunk> BlockReader::ReadRaw(
     raw.column = raw.body.substr(0, raw.times->bytes);
     raw.body.remove_prefix(raw.column.size());
   }
+  if (IsChunkReference(raw.body)) {
+    VARVE_ASSIGN_OR_RETURN(View body, ReadReference(chunk.offset, raw.body));
+    raw.body = body.bytes;
+    raw.body_pin = std::move(body.pin);
+  }
   return raw;
+}
+
+absl::StatusOr<BlockReader::View> BlockReader::ReadReference(
+    uint64_t offset, std::string_view reference) {
+  const auto place = GetChunkReference(reference);
+  if (!place.ok()) return At(block_->path(), offset, place.status());
+  // It stands before the chunk, where every writer puts it.
+  if (place->offset >= offset || place->length > offset - place->offset) {
+    return At(
+        block_->path(), offset,
+        DataLoss("reference to {} bytes at {}", place->length, place->offset));
+  }
+  VARVE_ASSIGN_OR_RETURN(View body, ReadData(place->offset, place->length));
+  if (IsChunkReference(body.bytes)) {
+    return At(block_->path(), offset,
+              DataLoss("reference to a reference at {}", place->offset));
+  }
+  return body;
 }
 
 absl::StatusOr<bool> BlockReader::Read(const Block::Chunk& chunk,

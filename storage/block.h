@@ -91,7 +91,8 @@ class BlockReader {
     std::string_view column;  ///< encoded times, if they stand in the chunk
     std::string_view body;    ///< for GetChunk
     TimestampsPtr times;
-    std::shared_ptr<const std::string> pin;  ///< keeps the bytes
+    std::shared_ptr<const std::string> pin;       ///< keeps the chunk's bytes
+    std::shared_ptr<const std::string> body_pin;  ///< if it stands elsewhere
   };
   absl::StatusOr<RawChunk> ReadRaw(const Block::Chunk& chunk);
   /// The samples of a raw chunk that lie in the time range.
@@ -112,6 +113,9 @@ class BlockReader {
   };
 
   absl::StatusOr<View> ReadData(uint64_t offset, uint64_t size);
+  /// The body that the chunk at `offset` refers to.
+  absl::StatusOr<View> ReadReference(uint64_t offset,
+                                     std::string_view reference);
   absl::StatusOr<std::shared_ptr<const std::string>> ReadWindow(
       uint64_t offset, uint64_t size, bool ahead, uint64_t* begin) const;
   absl::StatusOr<TimestampsPtr> Timestamps(const Block::Chunk& chunk,

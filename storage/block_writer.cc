@@ -14,6 +14,9 @@ namespace varve {
 namespace {
 
 constexpr uint64_t kInline = UINT64_MAX;
+/// A reference to a shorter body saves little, and costs its reader a look
+/// elsewhere.
+constexpr size_t kSharedBodyBytesMin = 32;
 
 std::string EncodeMeta(const BlockInfo& info) {
   std::string out;
@@ -137,12 +140,26 @@ absl::Status BlockWriter::Append(std::span<const int64_t> timestamps,
   } else if (is_new) {
     PutTimestamps(&scratch_, timestamps);
   }
+  const size_t body = scratch_.size();
   put_body(&scratch_);
+  ShareBody(body, timestamps.size());
   group_.lengths.push_back(static_cast<int64_t>(scratch_.size()));
   group_.timestamp_refs.push_back(is_new ? kInline : it->second);
   data_offset_ += scratch_.size();
   ++series_chunks_;
   return file_->AppendPaged(scratch_);
+}
+
+void BlockWriter::ShareBody(size_t begin, size_t samples) {
+  const std::string_view body = std::string_view(scratch_).substr(begin);
+  if (body.size() < kSharedBodyBytesMin) return;
+  const XXH128_hash_t hash =
+      XXH3_128bits_withSeed(body.data(), body.size(), hash_seed_ + samples);
+  const ChunkPlace own{data_offset_ + begin, body.size()};
+  const ChunkPlace place = bodies_.FindOrAdd({hash.low64, hash.high64}, own);
+  if (place.offset == own.offset) return;
+  scratch_.resize(begin);
+  PutChunkReference(&scratch_, place);
 }
 
 void BlockWriter::EndGroup() {

@@ -14,6 +14,7 @@
 
 #include "storage/block_file.h"
 #include "storage/block_store.h"
+#include "storage/shared_bodies.h"
 
 namespace varve {
 
@@ -68,6 +69,9 @@ class BlockWriter {
   template <typename PutBody>
   absl::Status Append(std::span<const int64_t> timestamps,
                       std::string_view column, const PutBody& put_body);
+  /// Puts a reference in the place of the body at the end of scratch_, from
+  /// `begin` on, if the block has such a one already.
+  void ShareBody(size_t begin, size_t samples);
   void EndGroup();
 
   const std::unique_ptr<BlockFileWriter> file_;
@@ -82,6 +86,7 @@ class BlockWriter {
   std::string group_offsets_;
   std::string scratch_;
   absl::flat_hash_map<Hash, uint64_t> timestamp_columns_;
+  SharedBodies bodies_;
 };
 
 }  // namespace varve

@@ -13,12 +13,22 @@ namespace varve {
 namespace {
 
 // The first byte of a chunk.
-enum Kind : uint8_t { kFloats = 0, kIntHistograms = 1, kFloatHistograms = 2 };
+enum Kind : uint8_t {
+  kFloats = 0,
+  kIntHistograms = 1,
+  kFloatHistograms = 2,
+  kReference = 3,
+};
 constexpr uint8_t kKindMask = 0x03;
 constexpr uint8_t kHasStartTimestamps = 0x04;
 /// The count of an integer histogram is stored less what is in its buckets.
 /// Nearly always nothing is left: only NaN is counted and not in a bucket.
 constexpr uint8_t kCountIsRest = 0x08;
+
+absl::Status UnknownKind(uint8_t head) {
+  return Unimplemented("chunk of kind {}, which this version does not know",
+                       head);
+}
 
 uint64_t Bits(double v) { return std::bit_cast<uint64_t>(v); }
 
@@ -300,8 +310,7 @@ absl::Status GetChunk(std::string_view bytes, size_t count,
   const bool count_is_rest = (head & kCountIsRest) != 0;
   if ((head & ~(kKindMask | kHasStartTimestamps | kCountIsRest)) != 0 ||
       kind > kFloatHistograms || (count_is_rest && kind != kIntHistograms)) {
-    return Unimplemented("chunk of kind {}, which this version does not know",
-                         head);
+    return UnknownKind(head);
   }
   out->start_timestamps.clear();
   if ((head & kHasStartTimestamps) != 0) {
@@ -319,6 +328,27 @@ absl::Status GetChunk(std::string_view bytes, size_t count,
   return kind == kIntHistograms
              ? GetHistograms<uint64_t>(&in, count, count_is_rest, out)
              : GetHistograms<double>(&in, count, false, out);
+}
+
+void PutChunkReference(std::string* out, ChunkPlace place) {
+  PutU8(out, kReference);
+  PutVarint(out, place.offset);
+  PutVarint(out, place.length);
+}
+
+bool IsChunkReference(std::string_view bytes) {
+  return !bytes.empty() && (bytes[0] & kKindMask) == kReference;
+}
+
+absl::StatusOr<ChunkPlace> GetChunkReference(std::string_view bytes) {
+  Decoder in(bytes);
+  const uint8_t head = in.U8();
+  if (head != kReference) return UnknownKind(head);
+  ChunkPlace place;
+  place.offset = in.Varint();
+  place.length = in.Varint();
+  if (!in.done()) return DataLoss("malformed reference to another chunk");
+  return place;
 }
 
 }  // namespace varve

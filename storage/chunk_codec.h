@@ -34,4 +34,17 @@ void PutChunk(std::string* out, const SampleColumns& columns, size_t begin,
 /// but the timestamps.
 absl::Status GetChunk(std::string_view bytes, size_t count, SampleColumns* out);
 
+/// Bytes in the data section of a block.
+struct ChunkPlace {
+  uint64_t offset = 0;
+  uint64_t length = 0;
+};
+
+/// Appends what stands for a chunk whose bytes are those at `place`.
+void PutChunkReference(std::string* out, ChunkPlace place);
+/// Whether a chunk's bytes only say where it stands.
+bool IsChunkReference(std::string_view bytes);
+/// REQUIRES: IsChunkReference(bytes).
+absl::StatusOr<ChunkPlace> GetChunkReference(std::string_view bytes);
+
 }  // namespace varve

@@ -85,6 +85,20 @@ void Advance(std::mt19937_64* random, BasicHistogram<C>* h) {
   h->sum += 1.5;
 }
 
+/// Gives the series the samples of one that is there.
+void Repeat(std::mt19937_64* random, const Labels& labels, MapSource* data) {
+  const auto place =
+      static_cast<ptrdiff_t>((*random)() % data->series().size());
+  const auto points = std::next(data->series().begin(), place)->second;
+  for (const auto& [t, p] : points) {
+    if (p.histogram == nullptr) {
+      data->Add(labels, t, p.value, p.start_timestamp_ms);
+    } else {
+      data->Add(labels, t, *p.histogram, p.start_timestamp_ms);
+    }
+  }
+}
+
 }  // namespace
 
 Histogram RandomHistogram(std::mt19937_64* random) {
@@ -101,6 +115,10 @@ MapSource RandomData(const RandomDataOptions& options,
       std::max<int64_t>(1, length / std::max(1, options.samples_max));
   for (int s = 0; s < options.series; ++s) {
     const Labels labels = RandomLabels(random);
+    if (s > 0 && r() % 6 == 0) {
+      Repeat(random, labels, &data);
+      continue;
+    }
     const bool histograms = options.histograms && r() % 4 == 0;
     const int kind = static_cast<int>(r() % 5);
     const bool jitter = r() % 3 == 0;

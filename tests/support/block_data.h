@@ -18,7 +18,7 @@ struct RandomDataOptions {
 };
 
 /// Series with labels that overlap in many ways, values of every kind of bit
-/// pattern, shared and own timestamps, floats, histograms of changing layouts,
+/// pattern, shared and own timestamps, some with the samples of another, floats, histograms of changing layouts,
 /// start timestamps.
 MapSource RandomData(const RandomDataOptions& options, std::mt19937_64* random);
 
