@@ -45,6 +45,7 @@ class Block {
   /// Without index_bytes.
   const BlockInfo& info() const { return info_; }
   const PagedSection& data() const { return *data_; }
+  const BlockFile& file() const { return *file_; }
 
   /// REQUIRES: series < info().series. Reads and decodes.
   absl::StatusOr<std::shared_ptr<const Group>> ReadGroup(uint32_t series) const;

@@ -29,7 +29,12 @@ std::string Header() {
   return header;
 }
 
-bool IsKnown(uint64_t kind) { return kind >= 1 && kind <= 4; }
+bool IsKnown(uint64_t kind) { return kind >= 1 && kind <= 6; }
+
+/// The samples can be read without the index rows.
+bool IsNeeded(SectionKind kind) {
+  return kind != SectionKind::kIndex && kind != SectionKind::kIndexGroups;
+}
 
 uint64_t PageCount(uint64_t size) {
   return (size + kBlockPageBytes - 1) / kBlockPageBytes;
@@ -111,7 +116,8 @@ absl::StatusOr<uint64_t> BlockFileWriter::Finish() {
   PutVarint(&table, sections_.size());
   for (const Section& section : sections_) {
     PutVarint(&table, static_cast<uint64_t>(section.kind));
-    PutVarint(&table, kFlagNeeded | (section.paged ? kFlagPaged : 0));
+    PutVarint(&table, (IsNeeded(section.kind) ? kFlagNeeded : 0) |
+                          (section.paged ? kFlagPaged : 0));
     PutVarint(&table, section.offset);
     PutVarint(&table, section.size);
     PutFixed32(&table, section.crc);

@@ -34,6 +34,9 @@ enum class SectionKind : uint32_t {
   kData = 2,       ///< timestamp columns and chunks, paged
   kDirectory = 3,  ///< per group of series, where its chunks are, paged
   kGroups = 4,     ///< where in the directory each group stands, whole
+  // Of portable blocks only.
+  kIndex = 5,        ///< index rows, in groups, paged
+  kIndexGroups = 6,  ///< where each of these groups stands, whole
 };
 
 /// Single-thread.

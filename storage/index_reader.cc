@@ -84,6 +84,38 @@ absl::Status IndexReader::ReadTermKeys() {
   return good ? absl::OkStatus() : Malformed("term keys");
 }
 
+absl::Status IndexReader::ForEachRow(
+    const std::function<absl::Status(IndexRow kind, uint32_t number,
+                                     std::string_view value)>& f) const {
+  const auto give = [&](IndexRow kind, uint32_t number) -> absl::Status {
+    VARVE_ASSIGN_OR_RETURN(const std::string row, rows_->Get(kind, number));
+    return f(kind, number, row);
+  };
+  for (const TermsKey& terms : terms_) {
+    VARVE_ASSIGN_OR_RETURN(const std::string row,
+                           rows_->Get(IndexRow::kPostings, terms.first));
+    Decoder in(row);
+    for (uint32_t k = 0; k < terms.count; ++k) {
+      const bool elsewhere = in.Varint() == 0;
+      if (!in.ok()) return Malformed("postings");
+      if (!elsewhere) continue;
+      VARVE_RETURN_IF_ERROR(give(IndexRow::kPosting, terms.first + k));
+    }
+  }
+  const uint32_t groups =
+      series_ / kCatalogueSeries + (series_ % kCatalogueSeries != 0);
+  for (uint32_t group = 0; group < groups; ++group) {
+    VARVE_RETURN_IF_ERROR(give(IndexRow::kCatalogue, group));
+  }
+  VARVE_RETURN_IF_ERROR(give(IndexRow::kNames, 0));
+  for (const IndexRow kind : {IndexRow::kPostings, IndexRow::kTerms}) {
+    for (const TermsKey& terms : terms_) {
+      VARVE_RETURN_IF_ERROR(give(kind, terms.first));
+    }
+  }
+  return give(IndexRow::kTermKeys, 0);
+}
+
 const IndexReader::Name* IndexReader::FindName(std::string_view name) const {
   const auto it = std::lower_bound(
       names_.begin(), names_.end(), name,

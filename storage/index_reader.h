@@ -4,6 +4,7 @@
 #include <absl/status/statusor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -40,6 +41,11 @@ class IndexReader {
       std::shared_ptr<const IndexRows> rows, uint32_t series);
 
   uint32_t series() const { return series_; }
+
+  /// Gives every row as it is stored, keys ascending. An error of `f` ends it.
+  absl::Status ForEachRow(
+      const std::function<absl::Status(IndexRow kind, uint32_t number,
+                                       std::string_view value)>& f) const;
 
   /// Series that match all matchers.
   absl::StatusOr<Ids> Select(const QueryContext& context,
