@@ -7,6 +7,7 @@
 #include "query/kahan.h"
 #include "query/quantile.h"
 #include "query/range_functions.h"
+#include "query/sliding.h"
 #include "storage/status_macros.h"
 
 // The *_over_time family: aggregations of one series along time.
@@ -62,20 +63,13 @@ double Deviation(std::span<const double> values) {
   return std::sqrt(Variance(values));
 }
 
-double Max(std::span<const double> values) {
-  double max = values[0];
+template <bool kMax>
+double Extreme(std::span<const double> values) {
+  double extreme = values[0];
   for (double v : values) {
-    if (v > max || std::isnan(max)) max = v;
+    if ((kMax ? v > extreme : v < extreme) || std::isnan(extreme)) extreme = v;
   }
-  return max;
-}
-
-double Min(std::span<const double> values) {
-  double min = values[0];
-  for (double v : values) {
-    if (v < min || std::isnan(min)) min = v;
-  }
-  return min;
+  return extreme;
 }
 
 double MedianDeviation(std::span<const double> values) {
@@ -87,6 +81,24 @@ double MedianDeviation(std::span<const double> values) {
   sorted.clear();
   for (double v : values) sorted.push_back(std::abs(v - median));
   return Quantile(0.5, &sorted);
+}
+
+template <bool kMax>
+void ExtremeSeries(const RangeCall& call, const WindowPlan& plan,
+                   const RangeSeries& series, Row* out) {
+  size_t samples = 0;
+  for (size_t i = 0; i < plan.begin.size(); ++i) samples += plan.count(i);
+  const Extremes<kMax> extremes(series.values, samples);
+  size_t unchecked = 0;
+  for (size_t step = 0; step < plan.begin.size(); ++step) {
+    if (plan.count(step) == 0) continue;
+    unchecked += plan.count(step);
+    if (unchecked > kSamplesPerCheck) {
+      unchecked = 0;
+      if (!call.context.query.Check().ok()) return;
+    }
+    out->values[step] = extremes.Of(plan.begin[step], plan.end[step]);
+  }
 }
 
 using FloatKernel = double (*)(std::span<const double>);
@@ -234,17 +246,40 @@ absl::Status TimeOfExtreme(const RangeCall& call, const Window& w, size_t step,
   return absl::OkStatus();
 }
 
+void RemarkQuantile(const RangeCall& call, double q) {
+  if (q >= 0 && q <= 1) return;
+  call.context.annotations.InvalidQuantile(q, ArgumentPosition(call.node, 0));
+}
+
 absl::Status QuantileOverTime(const RangeCall& call, const Window& w,
                               size_t step, Row* out) {
   if (w.values.empty()) return absl::OkStatus();
   const double q = call.scalars[0][step];
-  if (std::isnan(q) || q < 0 || q > 1) {
-    call.context.annotations.InvalidQuantile(q, ArgumentPosition(call.node, 0));
-  }
+  RemarkQuantile(call, q);
   FloatsOnly(call, w);
   std::vector<double> values(w.values.begin(), w.values.end());
   out->SetFloat(step, Quantile(q, &values));
   return absl::OkStatus();
+}
+
+void QuantileSeries(const RangeCall& call, const WindowPlan& plan,
+                    const RangeSeries& series, Row* out) {
+  SortedWindow window(series.values);
+  size_t unchecked = 0;
+  for (size_t step = 0; step < plan.begin.size(); ++step) {
+    if (plan.count(step) == 0) continue;
+    unchecked += plan.count(step);
+    if (unchecked > kSamplesPerCheck) {
+      unchecked = 0;
+      if (!call.context.query.Check().ok()) return;
+    }
+    const double q = call.scalars[0][step];
+    RemarkQuantile(call, q);
+    if (IsFixedQuantile(q, &out->values[step])) continue;
+    window.MoveTo(plan.begin[step], plan.end[step]);
+    const QuantileRank rank = RankOf(q, window.size());
+    out->values[step] = rank.Between(window[rank.lower], window[rank.upper]);
+  }
 }
 
 constexpr RangeFunction kFunctions[] = {
@@ -255,10 +290,10 @@ constexpr RangeFunction kFunctions[] = {
     {"last_over_time", Last, LastSeries, true},
     {"mad_over_time", OfFloats<MedianDeviation>,
      OfFloatSeries<MedianDeviation>},
-    {"max_over_time", OfFloats<Max>, OfFloatSeries<Max>},
-    {"min_over_time", OfFloats<Min>, OfFloatSeries<Min>},
+    {"max_over_time", OfFloats<Extreme<true>>, ExtremeSeries<true>},
+    {"min_over_time", OfFloats<Extreme<false>>, ExtremeSeries<false>},
     {"present_over_time", Present},
-    {"quantile_over_time", QuantileOverTime},
+    {"quantile_over_time", QuantileOverTime, QuantileSeries},
     {"stddev_over_time", OfFloats<Deviation>, OfFloatSeries<Deviation>},
     {"stdvar_over_time", OfFloats<Variance>, OfFloatSeries<Variance>},
     {"sum_over_time", OfFloatsUnmixed<Sum, HistogramFold::Kind::kSum>,

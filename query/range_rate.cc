@@ -8,6 +8,7 @@
 #include "query/range_extended.h"
 #include "query/range_functions.h"
 #include "query/range_histogram.h"
+#include "query/sliding.h"
 #include "storage/sample.h"
 #include "storage/status_macros.h"
 
@@ -71,11 +72,7 @@ void ExtrapolatedSeries(const RangeCall& call, const WindowPlan& plan,
                         const RangeSeries& series, Row* out) {
   const std::vector<double>& v = series.values;
   std::vector<uint32_t> resets;
-  if (kKind != Kind::kDelta) {
-    for (size_t i = 1; i < v.size(); ++i) {
-      if (v[i] < v[i - 1]) resets.push_back(static_cast<uint32_t>(i));
-    }
-  }
+  if (kKind != Kind::kDelta) FindResets(v, &resets);
   const double range_seconds = RangeSeconds(call.range.range_ms);
   size_t next_reset = 0;
   for (size_t step = 0; step < plan.begin.size(); ++step) {
@@ -304,6 +301,34 @@ absl::Status CountPairs(const RangeCall&, const Window& w, size_t step,
   return absl::OkStatus();
 }
 
+/// The same for all windows of a series of floats, from running counts.
+template <void (*kCount)(std::span<const double>, std::vector<uint32_t>*)>
+void CountPairsSeries(const RangeCall&, const WindowPlan& plan,
+                      const RangeSeries& series, Row* out) {
+  std::vector<uint32_t> counts;
+  kCount(series.values, &counts);
+  for (size_t step = 0; step < plan.begin.size(); ++step) {
+    if (plan.count(step) == 0) continue;
+    out->values[step] = static_cast<double>(counts[plan.end[step] - 1] -
+                                            counts[plan.begin[step]]);
+  }
+}
+
+template <bool kRate>
+void InstantSeries(const RangeCall&, const WindowPlan& plan,
+                   const RangeSeries& series, Row* out) {
+  for (size_t step = 0; step < plan.begin.size(); ++step) {
+    if (plan.count(step) < 2) continue;
+    const size_t i = plan.end[step] - 1;
+    const double newer = series.values[i];
+    const double older = series.values[i - 1];
+    const double result = kRate && newer < older ? newer : newer - older;
+    const double seconds =
+        static_cast<double>(series.times[i] - series.times[i - 1]) / 1000;
+    out->values[step] = kRate ? result / seconds : result;
+  }
+}
+
 template <ExtendedKind kKind>
 absl::Status Extended(const RangeCall& call, const Window& w, size_t step,
                       Row* out) {
@@ -313,6 +338,7 @@ absl::Status Extended(const RangeCall& call, const Window& w, size_t step,
 constexpr RangeFunction kFunctions[] = {
     {.name = "changes",
      .window = CountPairs<IsChange>,
+     .series = CountPairsSeries<CountChanges>,
      .extended = CountPairs<IsChange>},
     {.name = "delta",
      .window = Extrapolated<Kind::kDelta>,
@@ -323,14 +349,16 @@ constexpr RangeFunction kFunctions[] = {
     {.name = "deriv", .window = Deriv},
     {.name = "double_exponential_smoothing",
      .window = DoubleExponentialSmoothing},
-    {.name = "idelta", .window = Instant<false>},
+    {.name = "idelta",
+     .window = Instant<false>,
+     .series = InstantSeries<false>},
     {.name = "increase",
      .window = Extrapolated<Kind::kIncrease>,
      .series = ExtrapolatedSeries<Kind::kIncrease>,
      .extrapolates = true,
      .extended = Extended<ExtendedKind::kIncrease>,
      .smooths = true},
-    {.name = "irate", .window = Instant<true>},
+    {.name = "irate", .window = Instant<true>, .series = InstantSeries<true>},
     {.name = "predict_linear", .window = PredictLinear},
     {.name = "rate",
      .window = Extrapolated<Kind::kRate>,
@@ -340,6 +368,7 @@ constexpr RangeFunction kFunctions[] = {
      .smooths = true},
     {.name = "resets",
      .window = CountPairs<IsResetBetween>,
+     .series = CountPairsSeries<CountResets>,
      .extended = CountPairs<IsResetBetween>},
 };
 

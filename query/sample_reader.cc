@@ -3,18 +3,23 @@
 #include <algorithm>
 
 #include "query/histogram_arithmetic.h"
+#include "query/sliding.h"
 #include "storage/status_macros.h"
 
 namespace varve::promql {
 
 void RangeSeries::Clear() {
   times.clear();
+  times_ids.clear();
+  ClearButTimes();
+}
+
+void RangeSeries::ClearButTimes() {
   values.clear();
   starts.clear();
   histogram_times.clear();
   histograms.clear();
   histogram_starts.clear();
-  times_ids.clear();
 }
 
 HistogramPtr MakeFloatHistogram(const Histogram& sample,
@@ -32,74 +37,105 @@ HistogramPtr MakeFloatHistogram(const Histogram& sample,
 
 absl::Status SampleReader::Read(SeriesCursor& cursor, RangeSeries* out) {
   VARVE_RETURN_IF_ERROR(context_.query.Check());
-  out->Clear();
+  out->ClearButTimes();
   shared_ = true;
+  keeping_ = true;
+  kept_times_ = 0;
+  kept_ids_ = 0;
   before_ = nullptr;
-  while (true) {
-    VARVE_ASSIGN_OR_RETURN(const bool more, cursor.Next(&columns_));
+  for (size_t batch = 0;; ++batch) {
+    const size_t place = std::min(batch, kBuffersMax - 1);
+    if (place == buffers_.size()) buffers_.emplace_back();
+    SampleColumns& columns = buffers_[place];
+    VARVE_ASSIGN_OR_RETURN(const bool more, cursor.Next(&columns));
     if (!more) break;
     VARVE_RETURN_IF_ERROR(
-        context_.query.ChargeSamples(static_cast<int64_t>(columns_.size())));
-    if (columns_.kind == SampleColumns::Kind::kFloat) {
-      AddFloats(out);
+        context_.query.ChargeSamples(static_cast<int64_t>(columns.size())));
+    if (columns.kind == SampleColumns::Kind::kFloat) {
+      AddFloats(columns, out);
     } else {
-      AddHistograms(out);
+      AddHistograms(columns, out);
     }
   }
+  StopKeeping(out);
   if (!shared_) out->times_ids.clear();
   return absl::OkStatus();
 }
 
-void SampleReader::AddFloats(RangeSeries* out) {
+/// The times of the series before are no longer of use: cuts them off.
+void SampleReader::StopKeeping(RangeSeries* out) {
+  if (!keeping_) return;
+  keeping_ = false;
+  out->times.resize(kept_times_);
+  out->times_ids.resize(kept_ids_);
+}
+
+void SampleReader::AddTimes(const SampleColumns& columns, RangeSeries* out) {
+  const uint64_t id = columns.timestamps_id;
+  if (keeping_ && id != 0 && kept_ids_ < out->times_ids.size() &&
+      out->times_ids[kept_ids_] == id) {
+    ++kept_ids_;
+    kept_times_ += columns.size();
+    return;
+  }
+  StopKeeping(out);
+  out->times.insert(out->times.end(), columns.timestamps.begin(),
+                    columns.timestamps.end());
+  out->times_ids.push_back(id);
+  shared_ = shared_ && id != 0;
+}
+
+void SampleReader::AddFloats(const SampleColumns& columns, RangeSeries* out) {
   before_ = nullptr;
-  const bool starts = HasStarts();
+  const bool starts = HasStarts(columns);
   if (starts && out->starts.empty()) {
-    out->starts.resize(out->times.size(), kNoStartTimestamp);
+    out->starts.resize(out->values.size(), kNoStartTimestamp);
   }
   const bool keep_starts = starts || !out->starts.empty();
-  const bool stale =
-      std::any_of(columns_.values.begin(), columns_.values.end(), IsStaleNan);
+  const bool stale = HasStale(columns.values);
   if (!stale) {
-    out->times.insert(out->times.end(), columns_.timestamps.begin(),
-                      columns_.timestamps.end());
-    out->values.insert(out->values.end(), columns_.values.begin(),
-                       columns_.values.end());
+    AddTimes(columns, out);
+    out->values.insert(out->values.end(), columns.values.begin(),
+                       columns.values.end());
+    if (!keep_starts) return;
+  } else {
+    StopKeeping(out);
+    shared_ = false;
   }
-  for (size_t i = 0; (stale || keep_starts) && i < columns_.size(); ++i) {
-    if (IsStaleNan(columns_.values[i])) continue;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    if (IsStaleNan(columns.values[i])) continue;
     if (stale) {
-      out->times.push_back(columns_.timestamps[i]);
-      out->values.push_back(columns_.values[i]);
+      out->times.push_back(columns.timestamps[i]);
+      out->values.push_back(columns.values[i]);
     }
     if (keep_starts) {
-      out->starts.push_back(starts ? columns_.start_timestamps[i]
+      out->starts.push_back(starts ? columns.start_timestamps[i]
                                    : kNoStartTimestamp);
     }
   }
-  shared_ = shared_ && !stale && columns_.timestamps_id != 0;
-  out->times_ids.push_back(columns_.timestamps_id);
 }
 
-void SampleReader::AddHistograms(RangeSeries* out) {
-  const bool starts = HasStarts();
-  for (size_t i = 0; i < columns_.size(); ++i) {
-    const std::shared_ptr<const Histogram>& h = columns_.histograms[i];
+void SampleReader::AddHistograms(const SampleColumns& columns,
+                                 RangeSeries* out) {
+  const bool starts = HasStarts(columns);
+  for (size_t i = 0; i < columns.size(); ++i) {
+    const std::shared_ptr<const Histogram>& h = columns.histograms[i];
     if (IsStale(*h)) {
       before_ = nullptr;
       continue;
     }
-    out->histogram_times.push_back(columns_.timestamps[i]);
+    out->histogram_times.push_back(columns.timestamps[i]);
     out->histograms.push_back(MakeFloatHistogram(*h, before_.get()));
-    out->histogram_starts.push_back(starts ? columns_.start_timestamps[i]
+    out->histogram_starts.push_back(starts ? columns.start_timestamps[i]
                                            : kNoStartTimestamp);
     if (derive_hints_) before_ = h;
   }
 }
 
-bool SampleReader::HasStarts() const {
+bool SampleReader::HasStarts(const SampleColumns& columns) const {
   if (!context_.options.use_start_timestamps) return false;
-  return std::any_of(columns_.start_timestamps.begin(),
-                     columns_.start_timestamps.end(),
+  return std::any_of(columns.start_timestamps.begin(),
+                     columns.start_timestamps.end(),
                      [](int64_t t) { return t != kNoStartTimestamp; });
 }
 

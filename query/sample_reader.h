@@ -18,10 +18,12 @@ struct RangeSeries {
   std::vector<int64_t> histogram_times;
   std::vector<HistogramPtr> histograms;
   std::vector<int64_t> histogram_starts;
-  /// Equal non-empty lists within one input mean equal `times`.
+  /// Of the columns that `times` consist of. Equal non-empty lists within one
+  /// input mean equal `times`; empty: unknown.
   std::vector<uint64_t> times_ids;
 
   void Clear();
+  void ClearButTimes();  ///< times and times_ids stay
 };
 
 /// The form in which a histogram sample is worked with. If it has no reset hint
@@ -30,7 +32,10 @@ struct RangeSeries {
 HistogramPtr MakeFloatHistogram(const Histogram& sample,
                                 const Histogram* before);
 
-/// Decodes series into reused buffers. Single-thread.
+/// Decodes series into reused buffers, one for each of a series' first batches:
+/// batches at the same place of neighbouring series mostly have the same
+/// timestamps, which are then copied neither by the source nor here.
+/// Single-thread.
 class SampleReader {
  public:
   SampleReader(EvalContext& context, bool derive_hints)
@@ -40,14 +45,23 @@ class SampleReader {
   absl::Status Read(SeriesCursor& cursor, RangeSeries* out);
 
  private:
-  void AddFloats(RangeSeries* out);
-  void AddHistograms(RangeSeries* out);
-  bool HasStarts() const;
+  void AddFloats(const SampleColumns& columns, RangeSeries* out);
+  void AddHistograms(const SampleColumns& columns, RangeSeries* out);
+  void AddTimes(const SampleColumns& columns, RangeSeries* out);
+  void StopKeeping(RangeSeries* out);
+  bool HasStarts(const SampleColumns& columns) const;
+
+  static constexpr size_t kBuffersMax = 64;
 
   EvalContext& context_;
   const bool derive_hints_;
-  SampleColumns columns_;
+  std::vector<SampleColumns> buffers_;
   bool shared_ = true;  ///< times_ids names all timestamps so far
+  /// As long as the batches have the ids that `out` has already: how many of
+  /// its times and ids are also this series'.
+  bool keeping_ = false;
+  size_t kept_times_ = 0;
+  size_t kept_ids_ = 0;
   std::shared_ptr<const Histogram> before_;
 };
 

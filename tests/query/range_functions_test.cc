@@ -257,9 +257,12 @@ TEST(SeriesKernels, EqualWindowKernels) {
     node.expr = &call;
     PlanNode range;
     range.expr = &call;
-    range.range_ms = static_cast<int64_t>(1000 + random() % 900'000);
+    range.range_ms = static_cast<int64_t>(1000 + random() % 4'000'000);
     const StepGrid grid{series.times.front(), 37'000, 200};
-    const RangeCall range_call{node, range, context, grid, {}};
+    const std::vector<std::vector<double>> scalars = {
+        std::vector<double>(static_cast<size_t>(grid.count),
+                            static_cast<double>(random() % 101) / 100)};
+    const RangeCall range_call{node, range, context, grid, scalars};
     WindowPlan plan;
     PlanWindows(series.times, range, grid, &plan);
     PlanExtrapolation(series.times, range, grid, &plan);
