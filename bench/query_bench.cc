@@ -11,6 +11,7 @@
 
 #include "query/engine.h"
 #include "query/range_functions.h"
+#include "query/sliding.h"
 
 namespace varve::promql {
 namespace {
@@ -150,23 +151,26 @@ struct KernelInput {
   RangeSeries series;
   WindowPlan plan;
   Row row;
+  std::vector<std::vector<double>> scalars;
 
-  explicit KernelInput(int64_t step_s) {
+  explicit KernelInput(int64_t step_s, int64_t range_s = 300) {
     node.expr = &call;
     range.expr = &call;
-    range.range_ms = 300'000;
+    range.range_ms = range_s * 1000;
     grid = {300'000, step_s * 1000, kDayMs / (step_s * 1000) + 1};
     series.times = Source().times();
     series.values = Source().values(0);
+    scalars.emplace_back(static_cast<size_t>(grid.count), 0.9);
   }
   RangeCall range_call() const {
-    return {node, range, const_cast<EvalContext&>(context), grid, {}};
+    return {node, range, const_cast<EvalContext&>(context), grid, scalars};
   }
 };
 
 /// The series kernel, with the plan made before.
-void SeriesKernelOf(benchmark::State& state, const char* name) {
-  KernelInput in(state.range(0));
+void SeriesKernelOf(benchmark::State& state, const char* name,
+                    int64_t range_s = 300) {
+  KernelInput in(state.range(0), range_s);
   PlanWindows(in.series.times, in.range, in.grid, &in.plan);
   PlanExtrapolation(in.series.times, in.range, in.grid, &in.plan);
   const RangeFunction& f = *FindRangeFunction(name);
@@ -179,8 +183,9 @@ void SeriesKernelOf(benchmark::State& state, const char* name) {
 }
 
 /// The same window by window, with a plan that is only bounds.
-void WindowKernelOf(benchmark::State& state, const char* name) {
-  KernelInput in(state.range(0));
+void WindowKernelOf(benchmark::State& state, const char* name,
+                    int64_t range_s = 300) {
+  KernelInput in(state.range(0), range_s);
   PlanWindows(in.series.times, in.range, in.grid, &in.plan);
   const RangeFunction& f = *FindRangeFunction(name);
   for (auto _ : state) {
@@ -210,6 +215,23 @@ void MakePlan(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * in.grid.count);
 }
 
+/// The vectors that look for what is rare.
+void Find(benchmark::State& state) {
+  const std::vector<double>& values = Source().values(0);
+  std::vector<uint32_t> resets;
+  for (auto _ : state) {
+    if (state.range(0) == 0) {
+      benchmark::DoNotOptimize(HasStale(values));
+    } else {
+      FindResets(values, &resets);
+      benchmark::DoNotOptimize(resets.data());
+    }
+  }
+  state.SetItemsProcessed(state.iterations() *
+                          static_cast<int64_t>(values.size()));
+}
+
+BENCHMARK(Find)->Arg(0)->Arg(1)->ArgName("resets");
 #define VARVE_STEPS Arg(15)->Arg(60)->Arg(300)
 BENCHMARK(MakePlan)->VARVE_STEPS;
 BENCHMARK_CAPTURE(SeriesKernelOf, rate, "rate")->VARVE_STEPS;
@@ -218,6 +240,19 @@ BENCHMARK_CAPTURE(SeriesKernelOf, sum_over_time, "sum_over_time")->VARVE_STEPS;
 BENCHMARK_CAPTURE(SeriesKernelOf, max_over_time, "max_over_time")->VARVE_STEPS;
 BENCHMARK_CAPTURE(SeriesKernelOf, stddev_over_time, "stddev_over_time")
     ->VARVE_STEPS;
+#define VARVE_HOUR(name)                                    \
+  BENCHMARK_CAPTURE(WindowKernelOf, name##_1h, #name, 3600) \
+      ->Arg(60)                                             \
+      ->Arg(300)                                            \
+      ->Arg(900);                                           \
+  BENCHMARK_CAPTURE(SeriesKernelOf, name##_1h, #name, 3600) \
+      ->Arg(60)                                             \
+      ->Arg(300)                                            \
+      ->Arg(900)
+VARVE_HOUR(changes);
+VARVE_HOUR(max_over_time);
+VARVE_HOUR(quantile_over_time);
+BENCHMARK_CAPTURE(Query, count, "count(m_total)")->VARVE_STEPS;
 BENCHMARK_CAPTURE(Query, selector, "m_total")->VARVE_STEPS;
 BENCHMARK_CAPTURE(Query, sum, "sum(m_total)")->VARVE_STEPS;
 BENCHMARK_CAPTURE(Query, sum_by_rate, "sum by (job) (rate(m_total[5m]))")

@@ -88,6 +88,7 @@ class HistogramCells {
 
   /// True if the cell holds histograms, and so its floats do not count.
   bool Finish(size_t cell, bool has_float, size_t step, Row* out) const {
+    if (folds_.empty()) return false;
     const auto it = folds_.find(cell);
     if (it == folds_.end()) return false;
     const HistogramFold& fold = *it->second;

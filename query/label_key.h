@@ -23,12 +23,18 @@ class LabelSubset {
 
   Labels Of(const Labels& labels) const {
     std::vector<LabelView> kept;
+    Pick(labels, &kept);
+    return Labels::FromSorted(kept);
+  }
+  /// The same as views into `labels`; replaces `kept`.
+  void Pick(const Labels& labels, std::vector<LabelView>* kept) const {
+    kept->clear();
     for (const LabelView& label : labels) {
+      if (only_ && kept->size() == names_.size()) return;
       const bool named =
           std::binary_search(names_.begin(), names_.end(), label.name);
-      if (named == only_) kept.push_back(label);
+      if (named == only_) kept->push_back(label);
     }
-    return Labels::FromSorted(kept);
   }
 
  private:

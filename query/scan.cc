@@ -1,5 +1,7 @@
 #include "query/scan.h"
 
+#include <algorithm>
+
 #include "query/sample_reader.h"
 #include "query/select.h"
 #include "query/smoothed_scan.h"
@@ -48,27 +50,45 @@ class Scan final : public Operator {
     std::shared_ptr<const Histogram> before;
   };
 
+  /// A batch, and which of its samples the steps show that end in it. Batches
+  /// at the same place of neighbouring series mostly have the same timestamps,
+  /// so both are kept.
+  struct Batch {
+    SampleColumns columns;
+    uint64_t picked_id = 0;  ///< the timestamps' that `picks` belong to
+    int64_t first_step = 0;
+    std::vector<int32_t>
+        picks;  ///< from first_step on: kBefore, kTooOld, place
+  };
+  static constexpr size_t kBatchesMax = 64;
+  static constexpr int32_t kBefore = -1;  ///< the newest is of a batch before
+  static constexpr int32_t kTooOld = -2;
+
   absl::Status Fill(SeriesCursor& cursor, Row* row) {
     Last last;
     int64_t step = 0;
-    while (step < grid_.count) {
-      VARVE_ASSIGN_OR_RETURN(const bool more, cursor.Next(&columns_));
+    for (size_t place = 0; step < grid_.count;
+         place = std::min(place + 1, kBatchesMax - 1)) {
+      if (place == batches_.size()) batches_.emplace_back();
+      Batch& batch = batches_[place];
+      const SampleColumns& columns = batch.columns;
+      VARVE_ASSIGN_OR_RETURN(const bool more, cursor.Next(&batch.columns));
       if (!more) break;
       VARVE_RETURN_IF_ERROR(
-          context_.query.ChargeSamples(static_cast<int64_t>(columns_.size())));
-      if (columns_.kind == SampleColumns::Kind::kFloat) {
-        step = FillFloats(step, &last, row);
+          context_.query.ChargeSamples(static_cast<int64_t>(columns.size())));
+      if (columns.kind == SampleColumns::Kind::kFloat) {
+        step = FillFloats(step, &batch, &last, row);
         continue;
       }
-      for (size_t i = 0; i < columns_.size(); ++i) {
-        const int64_t t = columns_.timestamps[i];
+      for (size_t i = 0; i < columns.size(); ++i) {
+        const int64_t t = columns.timestamps[i];
         for (; step < grid_.count && ReferenceMs(step) < t; ++step) {
           Emit(step, last, row);
         }
         last.known = true;
         last.timestamp_ms = t;
         last.before = std::move(last.histogram);
-        last.histogram = columns_.histograms[i];
+        last.histogram = columns.histograms[i];
       }
     }
     for (; step < grid_.count; ++step) Emit(step, last, row);
@@ -76,33 +96,53 @@ class Scan final : public Operator {
   }
 
   /// The steps that end inside a batch of floats; gives the next step.
-  int64_t FillFloats(int64_t step, Last* last, Row* row) {
-    const std::vector<int64_t>& times = columns_.timestamps;
+  int64_t FillFloats(int64_t step, Batch* batch, Last* last, Row* row) {
+    const SampleColumns& columns = batch->columns;
+    if (batch->picked_id == 0 || batch->picked_id != columns.timestamps_id ||
+        batch->first_step != step) {
+      Pick(step, batch);
+    }
+    int64_t shown = 0;
+    for (const int32_t pick : batch->picks) {
+      const int64_t now = step++;
+      if (pick == kBefore) Emit(now, *last, row);
+      if (pick < 0) continue;
+      const auto place = static_cast<size_t>(pick);
+      const double v = columns.values[place];
+      if (IsStaleNan(v)) continue;
+      ++shown;
+      row->values[static_cast<size_t>(now)] =
+          value_ == ScanValue::kTimestamp
+              ? static_cast<double>(columns.timestamps[place]) / 1000
+              : v;
+    }
+    context_.samples_total += shown;
+    last->known = true;
+    last->timestamp_ms = columns.timestamps.back();
+    last->value = columns.values.back();
+    last->histogram = nullptr;
+    last->before = nullptr;
+    return step;
+  }
+
+  void Pick(int64_t step, Batch* batch) const {
+    const std::vector<int64_t>& times = batch->columns.timestamps;
+    batch->picked_id = batch->columns.timestamps_id;
+    batch->first_step = step;
+    batch->picks.clear();
     size_t i = 0;
     for (; step < grid_.count; ++step) {
       const int64_t reference = ReferenceMs(step);
       while (i < times.size() && times[i] <= reference) ++i;
-      if (i == times.size()) break;
+      if (i == times.size()) return;
       if (i == 0) {
-        Emit(step, *last, row);
-        continue;
+        batch->picks.push_back(kBefore);
+      } else if (times[i - 1] <= reference - context_.lookback_ms) {
+        batch->picks.push_back(kTooOld);
+      } else {
+        batch->picks.push_back(static_cast<int32_t>(i - 1));
       }
-      const double v = columns_.values[i - 1];
-      if (times[i - 1] <= reference - context_.lookback_ms || IsStaleNan(v)) {
-        continue;
-      }
-      ++context_.samples_total;
-      row->values[static_cast<size_t>(step)] =
-          value_ == ScanValue::kTimestamp
-              ? static_cast<double>(times[i - 1]) / 1000
-              : v;
     }
-    last->known = true;
-    last->timestamp_ms = times.back();
-    last->value = columns_.values.back();
-    last->histogram = nullptr;
-    last->before = nullptr;
-    return step;
   }
 
   int64_t ReferenceMs(int64_t step) const {
@@ -146,7 +186,7 @@ class Scan final : public Operator {
   const ScanValue value_;
   SelectedSeries selected_;
   size_t next_ = 0;
-  SampleColumns columns_;
+  std::vector<Batch> batches_;
   std::shared_ptr<const Histogram> float_of_;
   HistogramPtr float_;
 };

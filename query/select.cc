@@ -50,7 +50,7 @@ absl::StatusOr<SelectedSeries> SelectSeries(EvalContext& context,
     const Labels& labels = set->labels();
     VARVE_RETURN_IF_ERROR(context.query.ChargeBytes(
         kSeriesBytes + static_cast<int64_t>(labels.packed().size())));
-    out.infos.push_back({labels, false});
+    out.infos.emplace_back().labels = labels;
     out.cursors.push_back(set->Cursor());
   }
 }

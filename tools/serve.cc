@@ -1,6 +1,7 @@
 #include "tools/serve.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -239,9 +240,21 @@ int Run(ServeFlags& flags, const Logger& logger) {
   return exit_code;
 }
 
+/// A query takes some megabytes and gives them back. Left alone, the allocator
+/// returns them to the system each time, and a tenth of a query's time goes
+/// into getting them again, page by page.
+void KeepSomeMemory() {
+#ifdef __GLIBC__
+  constexpr int kKeptBytes = 4 << 20;
+  ::mallopt(M_TRIM_THRESHOLD, kKeptBytes);
+  ::mallopt(M_MMAP_THRESHOLD, kKeptBytes / 4);
+#endif
+}
+
 }  // namespace
 
 int Serve(ServeFlags& flags) {
+  KeepSomeMemory();
   const sigset_t set = HandledSignals();
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);  // threads inherit it
   ::signal(SIGPIPE, SIG_IGN);
