@@ -85,6 +85,11 @@ class DatabaseImpl final : public Database {
   absl::StatusOr<std::string> Snapshot(bool skip_head) override {
     return db_->Snapshot(skip_head);
   }
+  absl::Status DeleteSeries(const std::vector<std::vector<Matcher>>& selectors,
+                            int64_t start_ms, int64_t end_ms) override {
+    return db_->DeleteSeries(selectors, {start_ms, end_ms});
+  }
+  absl::Status CleanTombstones() override { return db_->CleanTombstones(); }
   DbStats Stats() const override { return db_->Stats(); }
   ScrapeStats Scrapes() const override { return scrapes_->Stats(); }
   RemoteWriteTotals RemoteWrites() const override;

@@ -202,6 +202,16 @@ void AddDisk(const DbStats& s, Page* page) {
               d(s.block_series));
   page->Gauge("varve_block_samples", "Samples in the blocks.",
               d(s.block_samples));
+  page->Counter("varve_deletions_total", "Deletions of series.",
+                d(s.deletions));
+  page->Gauge("varve_tombstones",
+              "Deletions that some block or the log still needs.",
+              d(s.deletions_pending));
+  page->Counter("varve_head_samples_deleted_total",
+                "Samples deleted from the head.", d(s.head_samples_deleted));
+  page->Counter("varve_blocks_cleaned_total",
+                "Blocks rewritten or removed by clean_tombstones.",
+                d(s.blocks_cleaned));
   page->Counter("varve_seals_total", "Windows sealed into blocks.", d(s.seals));
   page->Counter("varve_seal_failures_total", "Seals that failed.",
                 d(s.seal_failures));

@@ -69,6 +69,10 @@ const std::vector<HttpRoutes::Route>& HttpRoutes::Table() {
       {"/-/quit", kGet | kPost | kPut, kInline, &R::Quit, true},
       {"/-/ready", kGet | kHead, kInline, &R::Ready, true},
       {"/-/reload", kGet | kPost | kPut, kAdmin, &R::Reload},
+      {"/api/v1/admin/tsdb/clean_tombstones", kPost | kPut, kAdmin,
+       &R::CleanTombstones},
+      {"/api/v1/admin/tsdb/delete_series", kPost | kPut, kAdmin,
+       &R::DeleteSeries},
       {"/api/v1/admin/tsdb/flush", kPost | kPut, kAdmin, &R::Flush},
       {"/api/v1/admin/tsdb/snapshot", kPost | kPut, kAdmin, &R::Snapshot},
       {"/api/v1/alertmanagers", kGet, kAdmin, &R::Alertmanagers},
@@ -258,28 +262,6 @@ WebResponse HttpRoutes::Write(WebRequest& request) {
     response.headers.push_back(std::move(header));
   }
   return response;
-}
-
-WebResponse HttpRoutes::Flush(WebRequest&) {
-  if (!options_.enable_admin_api) {
-    return ApiError(absl::UnavailableError("admin APIs disabled"));
-  }
-  if (absl::Status s = db().Flush(); !s.ok()) return ApiError(s);
-  WebResponse response;
-  response.status = 204;
-  return response;
-}
-
-WebResponse HttpRoutes::Snapshot(WebRequest& request) {
-  if (!options_.enable_admin_api) {
-    return ApiError(absl::UnavailableError("admin APIs disabled"));
-  }
-  VARVE_API_ASSIGN(const bool skip_head, BoolParam(request, "skip_head"));
-  VARVE_API_ASSIGN(const std::string name, db().Snapshot(skip_head));
-  std::string data;
-  JsonWriter json(&data);
-  json.BeginObject().Field("name", name).EndObject();
-  return ApiSuccess(data);
 }
 
 WebResponse HttpRoutes::Metrics(WebRequest&) {

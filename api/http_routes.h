@@ -98,10 +98,16 @@ class HttpRoutes final : public HttpHandler {
   WebResponse TsdbStatus(WebRequest& request);
   WebResponse WalReplay(WebRequest& request);
 
-  // http_routes.cc
-  WebResponse Write(WebRequest& request);
+  // http_routes_admin.cc
+  std::optional<WebResponse> AdminDisabled() const;
+  static WebResponse NoContent(const absl::Status& status);
   WebResponse Flush(WebRequest& request);
   WebResponse Snapshot(WebRequest& request);
+  WebResponse DeleteSeries(WebRequest& request);
+  WebResponse CleanTombstones(WebRequest& request);
+
+  // http_routes.cc
+  WebResponse Write(WebRequest& request);
   WebResponse Metrics(WebRequest& request);
   WebResponse Healthy(WebRequest& request);
   WebResponse Ready(WebRequest& request);

@@ -196,6 +196,18 @@ class Database {
   /// directory; gives the name. Every sample accepted before the call is in it,
   /// or, with `skip_head`, those that have their final form.
   virtual absl::StatusOr<std::string> Snapshot(bool skip_head) = 0;
+  /// Deletes what was written before the call: the samples in
+  /// [start_ms, end_ms] of the series that match any of the selectors; one
+  /// without matchers matches nothing. Durable, and out of all answers, when it
+  /// returns. Samples written later stay, whatever their time. Exemplars and
+  /// metadata stay. ResourceExhausted when too many deletions wait for
+  /// CleanTombstones().
+  virtual absl::Status DeleteSeries(
+      const std::vector<std::vector<Matcher>>& selectors, int64_t start_ms,
+      int64_t end_ms) = 0;
+  /// Rewrites the data on disk without what was deleted and gives the space
+  /// back. Merging of blocks does the same as it comes to them.
+  virtual absl::Status CleanTombstones() = 0;
   virtual DbStats Stats() const = 0;
   virtual ScrapeStats Scrapes() const = 0;
   virtual RemoteWriteTotals RemoteWrites() const = 0;

@@ -14,6 +14,7 @@
 #include "storage/block_file.h"
 #include "storage/block_store.h"
 #include "storage/mutex.h"
+#include "storage/time_range.h"
 
 namespace varve {
 
@@ -81,6 +82,7 @@ class BlockReader {
       : block_(std::move(block)), start_ms_(start_ms), end_ms_(end_ms) {}
 
   const Block& block() const { return *block_; }
+  TimeRange range() const { return {start_ms_, end_ms_}; }
   absl::StatusOr<std::shared_ptr<const Block::Group>> Group(uint32_t series);
   /// The part of the chunk that lies in the time range, into `out`; false when
   /// there is none. Errors name file and offset.

@@ -28,7 +28,7 @@ TimeWindow WindowOfDay(int32_t day);
 /// destructor unless Finish() gave OK. Single-thread.
 class BlockFileBuilder final : public BlockBuilder {
  public:
-  /// Of `names` day, part, order and window are used.
+  /// Of `names` day, part, order, window and deletions_done are used.
   static absl::StatusOr<std::unique_ptr<BlockBuilder>> Create(
       FileSystem* fs, const std::string& directory, const BlockInfo& names);
   ~BlockFileBuilder() override;

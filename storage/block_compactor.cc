@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <memory>
 #include <utility>
 
@@ -18,6 +19,38 @@ namespace {
 /// Some milliseconds of work.
 constexpr uint64_t kSamplesPerCheck = uint64_t{1} << 18;
 constexpr uint64_t kSeriesPerCheck = 1024;
+
+using Dropped = std::function<std::vector<TimeRange>(const BlockInfo& input,
+                                                     const Labels& labels)>;
+
+/// What `dropped` (may be null) leaves out, and what is deleted by deletions up
+/// to the number that the new block will say it was made without.
+Dropped WithDeletions(const BlockStore& store,
+                      std::span<const BlockInfo> inputs,
+                      uint64_t deletions_done, Dropped dropped) {
+  std::map<uint16_t, std::vector<DeletionPtr>> deletions;  // by part
+  for (const BlockInfo& input : inputs) {
+    auto of_input = store.DeletionsOf(input);
+    std::erase_if(of_input, [&](const DeletionPtr& deletion) {
+      return deletion->number > deletions_done;
+    });
+    if (!of_input.empty()) deletions[input.part] = std::move(of_input);
+  }
+  if (deletions.empty()) return dropped;
+  return [deletions = std::move(deletions), dropped = std::move(dropped)](
+             const BlockInfo& input, const Labels& labels) {
+    std::vector<TimeRange> ranges;
+    if (dropped) ranges = dropped(input, labels);
+    const auto of_input = deletions.find(input.part);
+    if (of_input == deletions.end()) return ranges;
+    for (const DeletionPtr& deletion : of_input->second) {
+      if (Selects(deletion->selectors, labels)) {
+        AddRange(deletion->range, &ranges);
+      }
+    }
+    return ranges;
+  };
+}
 
 /// One block that is read from its first series to its last.
 class Input {
@@ -218,9 +251,12 @@ absl::Status CompactBlocks(BlockStore* store, std::span<const BlockInfo> inputs,
                            CompactReport* report) {
   *report = CompactReport();
   VARVE_ASSIGN_OR_RETURN(auto builder, store->NewBlockInsteadOf(inputs));
+  CompactOptions all = options;
+  all.dropped = WithDeletions(*store, inputs, builder->info().deletions_done,
+                              options.dropped);
   // When it returns nothing holds the inputs any more, so that Publish can
   // remove them.
-  VARVE_RETURN_IF_ERROR(Fill(*store, inputs, options, report,
+  VARVE_RETURN_IF_ERROR(Fill(*store, inputs, all, report,
                              static_cast<BlockFileBuilder*>(builder.get())));
   const BlockInfo made = builder->info();
   std::vector<std::unique_ptr<BlockBuilder>> builders;

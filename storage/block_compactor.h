@@ -9,20 +9,14 @@
 
 #include "storage/block_store.h"
 #include "storage/labels.h"
+#include "storage/time_range.h"
 
 namespace varve {
 
-/// A stretch of time with both ends.
-struct TimeRange {
-  int64_t first_ms = 0;
-  int64_t last_ms = 0;
-  friend bool operator==(const TimeRange&, const TimeRange&) = default;
-};
-
 struct CompactOptions {
   /// Which samples of a series in an input are left out: sorted ranges that do
-  /// not touch. Asked once per input and series, in the inputs' order. Null:
-  /// all samples stay.
+  /// not touch. Asked once per input and series, in the inputs' order. What
+  /// BlockStore::Delete was told is left out in any case. Null: nothing else.
   std::function<std::vector<TimeRange>(const BlockInfo& input,
                                        const Labels& labels)>
       dropped;

@@ -44,7 +44,8 @@ class PinnedSeriesSet final : public SeriesSet {
 class SnapshotSource final : public SeriesSource {
  public:
   using Blocks = std::vector<std::shared_ptr<const SnapshotBlock>>;
-  explicit SnapshotSource(Blocks blocks) : blocks_(std::move(blocks)) {}
+  explicit SnapshotSource(std::vector<SnapshotPart> parts)
+      : parts_(std::move(parts)) {}
 
   absl::StatusOr<std::unique_ptr<SeriesSet>> Select(
       QueryContext& context, std::span<const Matcher> matchers,
@@ -75,7 +76,7 @@ class SnapshotSource final : public SeriesSource {
                                               const SelectHints& hints,
                                               Blocks* used) const {
     std::vector<std::shared_ptr<const SeriesSource>> sources;
-    for (const auto& block : blocks_) {
+    for (const auto& [block, deletions] : parts_) {
       if (block->info.min_ms > hints.end_ms ||
           block->info.max_ms < hints.start_ms) {
         continue;
@@ -88,20 +89,23 @@ class SnapshotSource final : public SeriesSource {
         continue;
       }
       used->push_back(block);
-      sources.push_back(block->source);
+      sources.push_back(
+          deletions == nullptr
+              ? block->source
+              : MakeBlockSource(block->block, block->index, deletions));
     }
     if (sources.size() == 1) return sources[0];
     return MakeMergeSource(std::move(sources));
   }
 
-  const Blocks blocks_;
+  const std::vector<SnapshotPart> parts_;
 };
 
 }  // namespace
 
 std::shared_ptr<const SeriesSource> MakeSnapshotSource(
-    std::vector<std::shared_ptr<const SnapshotBlock>> blocks) {
-  return std::make_shared<SnapshotSource>(std::move(blocks));
+    std::vector<SnapshotPart> parts) {
+  return std::make_shared<SnapshotSource>(std::move(parts));
 }
 
 }  // namespace varve

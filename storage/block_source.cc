@@ -1,5 +1,7 @@
 #include "storage/block_source.h"
 
+#include <algorithm>
+#include <set>
 #include <utility>
 
 #include "storage/status_macros.h"
@@ -62,15 +64,38 @@ class BlockCursor final : public SeriesCursor {
   bool done_ = false;
 };
 
+/// What another cursor gives, without some ranges of time.
+class MaskedCursor final : public SeriesCursor {
+ public:
+  MaskedCursor(std::unique_ptr<SeriesCursor> base,
+               std::vector<TimeRange> ranges)
+      : base_(std::move(base)), ranges_(std::move(ranges)) {}
+
+  absl::StatusOr<bool> Next(SampleColumns* out) override {
+    while (true) {
+      VARVE_ASSIGN_OR_RETURN(const bool more, base_->Next(out));
+      if (!more) return false;
+      RemoveSamples(ranges_, out);
+      if (out->size() > 0) return true;
+    }
+  }
+
+ private:
+  const std::unique_ptr<SeriesCursor> base_;
+  const std::vector<TimeRange> ranges_;
+};
+
 class BlockSeriesSet final : public SeriesSet {
  public:
   /// The ids are charged to the context already.
   BlockSeriesSet(QueryContext* context, std::shared_ptr<BlockReader> reader,
-                 std::shared_ptr<const IndexReader> index, Ids ids)
+                 std::shared_ptr<const IndexReader> index, Ids ids,
+                 std::shared_ptr<const BlockMask> mask)
       : context_(context),
         reader_(std::move(reader)),
         names_(std::move(index)),
-        ids_(std::move(ids)) {}
+        ids_(std::move(ids)),
+        mask_(std::move(mask)) {}
   ~BlockSeriesSet() override { context_->ReleaseBytes(Bytes(ids_)); }
 
   static int64_t Bytes(const Ids& ids) {
@@ -80,7 +105,10 @@ class BlockSeriesSet final : public SeriesSet {
   absl::StatusOr<bool> Next() override {
     while (at_ < ids_.size()) {
       if (at_ % kCheckEvery == 0) VARVE_RETURN_IF_ERROR(context_->Check());
-      auto labels = names_.Read(ids_[at_++]);
+      const uint32_t id = ids_[at_++];
+      VARVE_ASSIGN_OR_RETURN(const bool any, HasAny(id));
+      if (!any) continue;
+      auto labels = names_.Read(id);
       if (labels.ok()) {
         labels_ = *std::move(labels);
         return true;
@@ -91,16 +119,36 @@ class BlockSeriesSet final : public SeriesSet {
   }
   const Labels& labels() const override { return labels_; }
   std::unique_ptr<SeriesCursor> Cursor() override {
-    return std::make_unique<BlockCursor>(context_, reader_, ids_[at_ - 1]);
+    return MakeCursor(ids_[at_ - 1]);
   }
 
  private:
   static constexpr size_t kCheckEvery = 256;
 
+  std::unique_ptr<SeriesCursor> MakeCursor(uint32_t id) {
+    auto cursor = std::make_unique<BlockCursor>(context_, reader_, id);
+    if (ranges_.empty()) return cursor;
+    return std::make_unique<MaskedCursor>(std::move(cursor), ranges_);
+  }
+
+  /// Sets ranges_; false when they leave nothing of the series.
+  absl::StatusOr<bool> HasAny(uint32_t id) {
+    if (mask_ == nullptr) return true;
+    ranges_ = mask_->RangesOf(id);
+    std::erase_if(ranges_, [&](const TimeRange& range) {
+      return !range.Meets(reader_->range());
+    });
+    if (ranges_.empty()) return true;
+    return MakeCursor(id)->Next(&probe_);
+  }
+
   QueryContext* const context_;
   const std::shared_ptr<BlockReader> reader_;
   SeriesLabels names_;
   const Ids ids_;
+  const std::shared_ptr<const BlockMask> mask_;  // null: nothing is deleted
+  std::vector<TimeRange> ranges_;                // deleted of this series
+  SampleColumns probe_;
   size_t at_ = 0;  // of the next id
   Labels labels_;
 };
@@ -108,46 +156,137 @@ class BlockSeriesSet final : public SeriesSet {
 class BlockSource final : public SeriesSource {
  public:
   BlockSource(std::shared_ptr<const Block> block,
-              std::shared_ptr<const IndexReader> index)
-      : block_(std::move(block)), index_(std::move(index)) {}
+              std::shared_ptr<const IndexReader> index,
+              std::shared_ptr<const BlockDeletions> deletions)
+      : block_(std::move(block)),
+        index_(std::move(index)),
+        deletions_(std::move(deletions)) {}
 
   absl::StatusOr<std::unique_ptr<SeriesSet>> Select(
       QueryContext& context, std::span<const Matcher> matchers,
       const SelectHints& hints) const override {
     VARVE_RETURN_IF_ERROR(context.Check());
     Ids ids;
+    std::shared_ptr<const BlockMask> mask;
+    const auto find = [&]() -> absl::Status {
+      VARVE_ASSIGN_OR_RETURN(mask, Mask(context));
+      VARVE_ASSIGN_OR_RETURN(ids, index_->Select(context, matchers));
+      if (mask == nullptr) return absl::OkStatus();
+      Subtract(&ids, mask->Gone(ids, {hints.start_ms, hints.end_ms}));
+      return absl::OkStatus();
+    };
     if (MayHave(hints)) {
-      auto found = index_->Select(context, matchers);
-      VARVE_RETURN_IF_ERROR(WarnOrFail(context, found.status()));
-      if (found.ok()) ids = *std::move(found);
+      const absl::Status found = find();
+      VARVE_RETURN_IF_ERROR(WarnOrFail(context, found));
+      if (!found.ok()) ids.clear();
     }
     VARVE_RETURN_IF_ERROR(context.ChargeBytes(BlockSeriesSet::Bytes(ids)));
     auto reader =
         std::make_shared<BlockReader>(block_, hints.start_ms, hints.end_ms);
     return std::make_unique<BlockSeriesSet>(&context, std::move(reader), index_,
-                                            std::move(ids));
+                                            std::move(ids), std::move(mask));
   }
 
   absl::StatusOr<std::vector<std::string>> LabelNames(
       QueryContext& context, std::span<const Matcher> matchers,
       const SelectHints& hints) const override {
-    if (!MayHave(hints)) return std::vector<std::string>();
-    return OrWarn(context, index_->LabelNames(context, matchers, hints.limit));
+    return List(
+        context, matchers, hints,
+        [&](int64_t limit) {
+          return index_->LabelNames(context, matchers, limit);
+        },
+        [](const Labels& labels, std::set<std::string>* names) {
+          for (const LabelView& label : labels) names->emplace(label.name);
+        },
+        [](const std::string& name) {
+          return Matcher::Create(MatchType::kNotEqual, name, "");
+        });
   }
 
   absl::StatusOr<std::vector<std::string>> LabelValues(
       QueryContext& context, std::string_view name,
       std::span<const Matcher> matchers,
       const SelectHints& hints) const override {
-    if (!MayHave(hints)) return std::vector<std::string>();
-    return OrWarn(context,
-                  index_->LabelValues(context, name, matchers, hints.limit));
+    return List(
+        context, matchers, hints,
+        [&](int64_t limit) {
+          return index_->LabelValues(context, name, matchers, limit);
+        },
+        [&](const Labels& labels, std::set<std::string>* values) {
+          const std::string_view value = labels.Get(name);
+          if (!value.empty()) values->emplace(value);
+        },
+        [&](const std::string& value) {
+          return Matcher::Create(MatchType::kEqual, std::string(name), value);
+        });
   }
 
  private:
   bool MayHave(const SelectHints& hints) const {
     return block_->info().min_ms <= hints.end_ms &&
            block_->info().max_ms >= hints.start_ms;
+  }
+
+  /// Null when nothing is deleted.
+  absl::StatusOr<std::shared_ptr<const BlockMask>> Mask(
+      const QueryContext& context) const {
+    if (deletions_ == nullptr) return nullptr;
+    VARVE_ASSIGN_OR_RETURN(auto mask, deletions_->Mask(context, *index_));
+    if (mask->empty()) return nullptr;
+    return mask;
+  }
+
+  /// What the index lists (`ask`), without what only deleted series have
+  /// (`collect`); `matcher_of` finds the series that have an entry.
+  template <typename Ask, typename Collect, typename MatcherOf>
+  absl::StatusOr<std::vector<std::string>> List(
+      QueryContext& context, std::span<const Matcher> matchers,
+      const SelectHints& hints, const Ask& ask, const Collect& collect,
+      const MatcherOf& matcher_of) const {
+    if (!MayHave(hints)) return std::vector<std::string>();
+    const auto list = [&]() -> absl::StatusOr<std::vector<std::string>> {
+      VARVE_ASSIGN_OR_RETURN(const auto mask, Mask(context));
+      const Ids gone = mask == nullptr ? Ids() : mask->GoneWholly();
+      if (gone.empty()) return ask(hints.limit);
+      VARVE_ASSIGN_OR_RETURN(std::vector<std::string> all, ask(0));
+      VARVE_ASSIGN_OR_RETURN(
+          const auto lost, Lost(context, matchers, gone, collect, matcher_of));
+      std::erase_if(all,
+                    [&](const std::string& s) { return lost.contains(s); });
+      if (hints.limit > 0 && all.size() > static_cast<size_t>(hints.limit)) {
+        all.resize(static_cast<size_t>(hints.limit) + 1);
+      }
+      return all;
+    };
+    return OrWarn(context, list());
+  }
+
+  template <typename Collect, typename MatcherOf>
+  absl::StatusOr<std::set<std::string>> Lost(
+      QueryContext& context, std::span<const Matcher> matchers, const Ids& gone,
+      const Collect& collect, const MatcherOf& matcher_of) const {
+    VARVE_ASSIGN_OR_RETURN(const Ids all, index_->Select(context, matchers));
+    Ids ids = all;
+    Intersect(&ids, gone);
+    std::set<std::string> candidates;
+    SeriesLabels labels(index_);
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (i % 256 == 0) VARVE_RETURN_IF_ERROR(context.Check());
+      VARVE_ASSIGN_OR_RETURN(const Labels of_id, labels.Read(ids[i]));
+      collect(of_id, &candidates);
+    }
+    if (ids.size() == all.size()) return candidates;
+    std::vector<Matcher> narrower(matchers.begin(), matchers.end());
+    for (auto it = candidates.begin(); it != candidates.end();) {
+      VARVE_RETURN_IF_ERROR(context.Check());
+      VARVE_ASSIGN_OR_RETURN(Matcher matcher, matcher_of(*it));
+      narrower.push_back(std::move(matcher));
+      VARVE_ASSIGN_OR_RETURN(Ids having, index_->Select(context, narrower));
+      narrower.pop_back();
+      Subtract(&having, gone);
+      it = having.empty() ? std::next(it) : candidates.erase(it);
+    }
+    return candidates;
   }
 
   absl::Status WarnOrFail(QueryContext& context,
@@ -167,6 +306,7 @@ class BlockSource final : public SeriesSource {
 
   const std::shared_ptr<const Block> block_;
   const std::shared_ptr<const IndexReader> index_;
+  const std::shared_ptr<const BlockDeletions> deletions_;
 };
 
 }  // namespace
@@ -178,8 +318,10 @@ bool EndsQuery(const absl::Status& status) {
 
 std::shared_ptr<const SeriesSource> MakeBlockSource(
     std::shared_ptr<const Block> block,
-    std::shared_ptr<const IndexReader> index) {
-  return std::make_shared<BlockSource>(std::move(block), std::move(index));
+    std::shared_ptr<const IndexReader> index,
+    std::shared_ptr<const BlockDeletions> deletions) {
+  return std::make_shared<BlockSource>(std::move(block), std::move(index),
+                                       std::move(deletions));
 }
 
 }  // namespace varve

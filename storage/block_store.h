@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "storage/clock.h"
+#include "storage/deletion.h"
 #include "storage/file_system.h"
 #include "storage/log.h"
 #include "storage/series_source.h"
@@ -48,6 +49,9 @@ struct BlockInfo {
   uint64_t samples = 0;
   uint64_t file_bytes = 0;
   uint64_t index_bytes = 0;
+  /// The number of the last deletion whose samples it was made without; later
+  /// ones have to be put to it.
+  uint64_t deletions_done = 0;
   bool damaged = false;  ///< set aside; not kept in the manifest
 };
 
@@ -102,8 +106,13 @@ class BlockStore {
   virtual absl::Status Publish(
       std::vector<std::unique_ptr<BlockBuilder>> builders,
       std::span<const BlockInfo> replaced, std::span<const SealMark> marks) = 0;
-  /// Marks that no segment needs any more may be forgotten.
+  /// Marks that no segment needs any more may be forgotten, and deletions that
+  /// no block needs either.
   virtual absl::Status ForgetMarks(uint64_t before_wal_segment) = 0;
+  /// A write of the manifest that failed may be on the disk all the same, until
+  /// the next one undoes it. After this it is undone. REQUIRED before samples
+  /// are stored where a start reads them without regard to it.
+  virtual absl::Status UndoFailedWrite() = 0;
   virtual std::vector<SealMark> seal_marks() const = 0;
 
   virtual std::vector<BlockInfo> Blocks() const = 0;
@@ -120,6 +129,23 @@ class BlockStore {
   virtual absl::Status CopyTo(const std::string& directory) = 0;
   /// Drops whole days that end at or before `time_ms`; returns how many blocks.
   virtual absl::StatusOr<int> DropDaysBefore(int64_t time_ms) = 0;
+
+  /// Whether a block may hold samples that such a deletion would take away.
+  virtual absl::StatusOr<bool> MayHold(const Selectors& selectors,
+                                       TimeRange range) const = 0;
+  /// Durable when it returns. It is about every block that is published now, or
+  /// of which NewBlock was called before: snapshots taken later give nothing of
+  /// the samples. The number is set here. ResourceExhausted when too many
+  /// deletions wait.
+  virtual absl::Status Delete(Deletion deletion) = 0;
+  /// Deletions that are not forgotten, ascending.
+  virtual std::vector<DeletionPtr> deletions() const = 0;
+  /// Those that a block was not made without, ascending.
+  virtual std::vector<DeletionPtr> DeletionsOf(
+      const BlockInfo& block) const = 0;
+  /// The blocks that hold deleted samples, or that cannot tell. The others are
+  /// noted as done with.
+  virtual absl::StatusOr<std::vector<BlockInfo>> BlocksToClean() = 0;
 
   /// Small facts that must survive, synced: metric family metadata and others.
   virtual absl::Status PutFact(std::string_view key,

@@ -43,6 +43,7 @@ absl::StatusOr<std::unique_ptr<BlockWriter>> BlockWriter::Create(
   info.part = names.part;
   info.order = names.order;
   info.window = names.window;
+  info.deletions_done = names.deletions_done;
   info.min_ms = INT64_MAX;
   info.max_ms = INT64_MIN;
   // The seed keeps a sender from making two columns with the same hash.

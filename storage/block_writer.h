@@ -32,7 +32,7 @@ struct EncodedChunk {
 /// labels: the n-th series that is added is series n. Single-thread.
 class BlockWriter {
  public:
-  /// Of `names` day, part, order and window are used.
+  /// Of `names` day, part, order, window and deletions_done are used.
   static absl::StatusOr<std::unique_ptr<BlockWriter>> Create(
       FileSystem* fs, const std::string& path, const BlockInfo& names);
 

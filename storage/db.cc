@@ -98,17 +98,22 @@ absl::Status DbImpl::Replay() {
   const int64_t begin_ns = options_.clock->MonotonicNs();
   const WalOptions wal_options = WalOptionsOf(options_);
   const std::vector<SealMark> marks = blocks_->seal_marks();
-  VARVE_RETURN_IF_ERROR(ReplayWal(wal_options, marks, retention_start_ms(),
-                                  head_.get(), &replay_));
+  const std::vector<DeletionPtr> deletions = blocks_->deletions();
+  VARVE_RETURN_IF_ERROR(ReplayWal(wal_options, marks, deletions,
+                                  retention_start_ms(), head_.get(), &replay_));
+  // What comes now must not stand in segments that marks and deletions are
+  // about, although those may be gone: a snapshot may have no log, and nothing
+  // of an unsynced one may be left.
+  uint64_t& newest = replay_.wal.segment_max;
+  for (const SealMark& mark : marks) {
+    newest = std::max(newest, std::max<uint64_t>(mark.wal_segment, 1) - 1);
+  }
+  for (const DeletionPtr& deletion : deletions) {
+    newest = std::max(newest, std::max<uint64_t>(deletion->wal_segment, 1) - 1);
+  }
   {
     MutexLock lock(&maintain_mutex_);
     checkpoint_segment_ = replay_.wal.checkpoint;
-  }
-  // The log may be missing, as in a snapshot without it: what comes must not
-  // stand where a mark says that it is in a block already.
-  for (const SealMark& mark : marks) {
-    replay_.wal.segment_max =
-        std::max(replay_.wal.segment_max, mark.wal_segment - 1);
   }
   checkpoint_bytes_.store(replay_.wal.checkpoint_bytes);
   VARVE_ASSIGN_OR_RETURN(wal_, Wal::Open(wal_options, replay_.wal));
@@ -117,6 +122,10 @@ absl::Status DbImpl::Replay() {
     payload.clear();
     EncodeSeries(ref, head_->LabelsOf(ref), &payload);
     VARVE_RETURN_IF_ERROR(wal_->LogSeries(payload));
+  }
+  if (replay_.deleted > 0) {
+    MutexLock lock(&maintain_mutex_);
+    CollectIdleSeries();
   }
   replay_seconds_ =
       static_cast<double>(options_.clock->MonotonicNs() - begin_ns) * 1e-9;
@@ -364,6 +373,11 @@ DbStats DbImpl::Stats() const {
       compaction_bytes_read_.load(std::memory_order_relaxed);
   stats.compaction_bytes_written =
       compaction_bytes_written_.load(std::memory_order_relaxed);
+  stats.deletions = deletions_.load(std::memory_order_relaxed);
+  stats.deletions_pending = static_cast<int64_t>(blocks_->deletions().size());
+  stats.head_samples_deleted =
+      head_samples_deleted_.load(std::memory_order_relaxed);
+  stats.blocks_cleaned = blocks_cleaned_.load(std::memory_order_relaxed);
   stats.block_min_ms = std::numeric_limits<int64_t>::max();
   for (const BlockInfo& block : blocks_->Blocks()) {
     if (block.damaged) {

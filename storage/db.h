@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "storage/clock.h"
+#include "storage/deletion.h"
 #include "storage/file_system.h"
 #include "storage/log.h"
 #include "storage/series_source.h"
@@ -94,6 +95,10 @@ struct DbStats {
   int64_t checkpoint_failures = 0;
   int64_t checkpoint_bytes = 0;   ///< of the last one
   double checkpoint_seconds = 0;  ///< that its writing took
+  int64_t deletions = 0;          ///< that changed something, since the start
+  int64_t deletions_pending = 0;  ///< tombstones: not carried out everywhere
+  int64_t head_samples_deleted = 0;
+  int64_t blocks_cleaned = 0;  ///< rewritten or dropped by CleanTombstones
   double replay_seconds = 0;
   int64_t replay_records = 0;
 };
@@ -173,6 +178,18 @@ class Db {
   /// directory of a Db. Every sample acknowledged before the call is in it, or,
   /// with `skip_head`, those that stand in blocks. Waits for a seal under way.
   virtual absl::StatusOr<std::string> Snapshot(bool skip_head) = 0;
+  /// Deletes the samples in `range` of the series that match all matchers of
+  /// one of the selectors: those that were acknowledged before the call.
+  /// Durable and in effect for all queries that begin after it returned;
+  /// samples that are written later stay, whatever their time. Waits for a seal
+  /// under way. On error nothing was deleted, or, when the disk failed in the
+  /// middle, all of it or nothing is after the next start. ResourceExhausted
+  /// when too many deletions wait for CleanTombstones.
+  virtual absl::Status DeleteSeries(const Selectors& selectors,
+                                    TimeRange range) = 0;
+  /// Rewrites the blocks that hold deleted samples; empty ones go. The first
+  /// error, when all other blocks have been done.
+  virtual absl::Status CleanTombstones() = 0;
 
   virtual DbStats Stats() const = 0;
   virtual CardinalityStats Cardinality(size_t limit) const = 0;

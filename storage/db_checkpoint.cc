@@ -37,6 +37,9 @@ bool DbImpl::CheckpointIsDue() {
 }
 
 absl::Status DbImpl::TryCheckpoint(uint64_t* segment, uint64_t* bytes) {
+  // A start does not put earlier deletions to a checkpoint, so there must be no
+  // doubt which there are.
+  VARVE_RETURN_IF_ERROR(blocks_->UndoFailedWrite());
   // Commits wait for the rotation, which syncs what this leaves.
   VARVE_RETURN_IF_ERROR(wal_->Sync());
   {

@@ -53,6 +53,9 @@ class DbImpl final : public Db {
   absl::StatusOr<bool> Maintain() override;
   absl::StatusOr<std::string> Snapshot(bool skip_head) override;
   void SetOutOfOrderWindow(std::optional<int64_t> window_ms) override;
+  absl::Status DeleteSeries(const Selectors& selectors,
+                            TimeRange range) override;
+  absl::Status CleanTombstones() override;
   DbStats Stats() const override;
   CardinalityStats Cardinality(size_t limit) const override;
   absl::Status Close() override;
@@ -89,7 +92,7 @@ class DbImpl final : public Db {
   absl::Status PublishSeal(const HeadSeal& seal, uint64_t segment);
   bool SealIsDue(int64_t cutoff_ms)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
-  void CollectIdleSeries();
+  void CollectIdleSeries() ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
   /// The part of Maintain() that holds nobody up for long.
   absl::StatusOr<bool> MaintainHead();
   // In db_snapshot.cc.
@@ -107,6 +110,9 @@ class DbImpl final : public Db {
   absl::Status WriteCheckpoint() ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
   absl::Status TryCheckpoint(uint64_t* segment, uint64_t* bytes);
   void CheckpointAtClose();
+
+  // In db_delete.cc.
+  absl::Status CleanBlocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compact_mutex_);
 
   // Compaction, in db_compact.cc.
   /// Merges some blocks if any are due; whether it did anything.
@@ -141,7 +147,7 @@ class DbImpl final : public Db {
   ReplayReport replay_;
   double replay_seconds_ = 0;
 
-  Mutex maintain_mutex_;  ///< one seal at a time
+  Mutex maintain_mutex_;  ///< one seal, checkpoint or deletion at a time
   /// The first segment that the newest checkpoint does not cover; 0: none.
   uint64_t checkpoint_segment_ ABSL_GUARDED_BY(maintain_mutex_) = 0;
   int64_t retry_checkpoint_ns_ ABSL_GUARDED_BY(maintain_mutex_) = 0;
@@ -158,6 +164,9 @@ class DbImpl final : public Db {
   std::atomic<int64_t> checkpoint_failures_{0};
   std::atomic<int64_t> checkpoint_bytes_{0};
   std::atomic<double> checkpoint_seconds_{0};
+  std::atomic<int64_t> deletions_{0};
+  std::atomic<int64_t> head_samples_deleted_{0};
+  std::atomic<int64_t> blocks_cleaned_{0};
 
   /// Held by whoever rewrites blocks.
   Mutex compact_mutex_;

@@ -14,6 +14,7 @@
 
 #include "storage/block_store.h"
 #include "storage/db.h"
+#include "storage/deletion.h"
 #include "storage/exemplar_ring.h"
 #include "storage/reclaimer.h"
 #include "storage/series_source.h"
@@ -94,6 +95,15 @@ class Head final : public SeriesSource {
       std::span<const Matcher> matchers,
       const SelectHints& hints) const override;
 
+  // Deleting.
+  /// Series that one of the selectors names and that may hold samples in the
+  /// range, ascending. REQUIRES: nobody collects series.
+  std::vector<SeriesRef> Holding(const Selectors& selectors,
+                                 TimeRange range) const;
+  /// Takes out the samples that it holds now; returns how many. Series stay,
+  /// also empty ones. REQUIRES: no Apply, no seal and no Collect under way.
+  int64_t Delete(const Selectors& selectors, TimeRange range);
+
   // Sealing; one thread at a time.
   /// Closes the open chunks of windows that end at or before `cutoff_ms` (a
   /// multiple of the window) and gives all samples before it. They stay
@@ -138,6 +148,13 @@ class Head final : public SeriesSource {
   /// Looks for a float at `t` in the open and the closed chunks.
   SideTable::Found FindInChunks(SeriesRef ref, const SeriesLine& line,
                                 int64_t t, double v) const;
+  bool HoldsAny(SeriesRef ref, const SeriesLine& line,
+                const WindowList& windows, TimeRange range) const;
+  int64_t DeleteFrom(SeriesRef ref, SeriesLine* line, const WindowList& windows,
+                     TimeRange range);
+  int64_t DeleteFromTail(SeriesRef ref, SeriesLine* line, TimeRange range);
+  /// After a deletion: the newest sample in order that is left.
+  void FindLast(SeriesRef ref, SeriesLine* line, const WindowList& windows);
   void NoteTimes(int64_t min_ms, int64_t max_ms);
   void CollectRefs(HeadSeal* seal, SeriesRef limit) const;
   bool HoldsNothing(SeriesRef ref, const SeriesLine& line,

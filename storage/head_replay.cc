@@ -14,11 +14,13 @@ namespace {
 
 class Replayer {
  public:
-  Replayer(std::span<const SealMark> marks, int64_t time_min_ms, Head* head,
-           ReplayReport* report)
+  Replayer(std::span<const SealMark> marks,
+           std::span<const DeletionPtr> deletions, int64_t time_min_ms,
+           Head* head, ReplayReport* report)
       : time_min_ms_(time_min_ms),
         head_(head),
         report_(report),
+        deletions_(deletions),
         loader_(
             head, [this](int64_t window) { return CheckpointIsSealed(window); },
             time_min_ms),
@@ -32,6 +34,10 @@ class Replayer {
 
   absl::Status Add(uint64_t segment, WalRecordType type,
                    std::string_view payload) {
+    if (segment != 0) {
+      FinishCheckpoint();
+      DeleteBefore(segment);
+    }
     absl::Status status;
     if (type > WalRecordType::kState) {
       status = AddFromCheckpoint(segment, type, payload);
@@ -51,6 +57,12 @@ class Replayer {
   }
 
   /// After the last record.
+  void Finish() {
+    FinishCheckpoint();
+    DeleteBefore(std::numeric_limits<uint64_t>::max());
+  }
+
+ private:
   void FinishCheckpoint() {
     if (!loading_) return;
     loading_ = false;
@@ -63,7 +75,18 @@ class Replayer {
     loader_.Finish(loaded);
   }
 
- private:
+  /// What all records before this segment brought is in the head. A checkpoint
+  /// was made without what earlier deletions took; it may hold what was written
+  /// after them.
+  void DeleteBefore(uint64_t segment) {
+    for (; !deletions_.empty() && deletions_[0]->wal_segment <= segment;
+         deletions_ = deletions_.subspan(1)) {
+      const Deletion& deletion = *deletions_[0];
+      if (deletion.wal_segment < report_->wal.checkpoint) continue;
+      report_->deleted += head_->Delete(deletion.selectors, deletion.range);
+    }
+  }
+
   absl::Status AddFromCheckpoint(uint64_t segment, WalRecordType type,
                                  std::string_view payload) {
     if (segment != 0) {
@@ -176,6 +199,7 @@ class Replayer {
   const int64_t time_min_ms_;
   Head* const head_;
   ReplayReport* const report_;
+  std::span<const DeletionPtr> deletions_;  // those that are still to come
   /// First segment whose samples of the window are in no block.
   absl::flat_hash_map<int64_t, uint64_t> marks_;
   std::vector<SeriesRef> refs_;  // by the log's ref
@@ -188,15 +212,16 @@ class Replayer {
 }  // namespace
 
 absl::Status ReplayWal(const WalOptions& options,
-                       std::span<const SealMark> marks, int64_t time_min_ms,
-                       Head* head, ReplayReport* report) {
-  Replayer replayer(marks, time_min_ms, head, report);
+                       std::span<const SealMark> marks,
+                       std::span<const DeletionPtr> deletions,
+                       int64_t time_min_ms, Head* head, ReplayReport* report) {
+  Replayer replayer(marks, deletions, time_min_ms, head, report);
   VARVE_RETURN_IF_ERROR(ReadWal(
       options, &report->wal,
       [&](uint64_t segment, WalRecordType type, std::string_view payload) {
         return replayer.Add(segment, type, payload);
       }));
-  replayer.FinishCheckpoint();
+  replayer.Finish();
   head->table().RecycleUnused(report->wal.segment_max);
   return absl::OkStatus();
 }

@@ -13,7 +13,10 @@ constexpr std::string_view kVersionKey = "v";
 constexpr std::string_view kBlockPrefix = "b";
 constexpr std::string_view kMarkPrefix = "m";
 constexpr std::string_view kNextPartPrefix = "n";
+constexpr std::string_view kDeletionPrefix = "d";
 constexpr uint64_t kManifestVersion = 1;
+/// Since there are deletions: who does not know them must not serve the blocks.
+constexpr uint64_t kManifestVersionMax = 2;
 constexpr int64_t kDayMs = int64_t{24} * 3600 * 1000;
 
 /// Big-endian with the sign turned, so that bytes sort as numbers do.
@@ -50,6 +53,12 @@ std::string NextPartRowKey(int32_t day) {
   return key;
 }
 
+std::string DeletionRowKey(uint64_t number) {
+  std::string key(kDeletionPrefix);
+  PutSorted(&key, number);
+  return key;
+}
+
 bool ParseBlockRow(std::string_view key, std::string_view value,
                    BlockInfo* info) {
   key.remove_prefix(kBlockPrefix.size());
@@ -69,6 +78,7 @@ bool ParseBlockRow(std::string_view key, std::string_view value,
   if (in.remaining() > 0) {
     info->order = static_cast<uint16_t>(in.VarintAtMost(UINT16_MAX));
   }
+  if (in.remaining() > 0) info->deletions_done = in.Varint();
   return in.ok();  // later versions may add fields
 }
 
@@ -82,9 +92,11 @@ absl::Status CheckVersion(RowStore* rows) {
     return rows->WriteManifest(batch);
   }
   const uint64_t found = Decoder(*version).Varint();
-  if (found == kManifestVersion) return absl::OkStatus();
-  return Unimplemented("manifest version {}, this varve reads only version {}",
-                       found, kManifestVersion);
+  if (found >= kManifestVersion && found <= kManifestVersionMax) {
+    return absl::OkStatus();
+  }
+  return Unimplemented("manifest version {}, this varve reads {} to {}", found,
+                       kManifestVersion, kManifestVersionMax);
 }
 
 absl::Status BadRow(std::string_view what) {
@@ -130,6 +142,7 @@ void PutBlockRow(const BlockInfo& info, RowStore::Batch* batch) {
   PutVarint(&value, info.file_bytes);
   PutVarint(&value, info.index_bytes);
   PutVarint(&value, info.order);
+  if (info.deletions_done != 0) PutVarint(&value, info.deletions_done);
   batch->puts.emplace_back(BlockRowKey(info), std::move(value));
 }
 void DeleteBlockRow(const BlockInfo& info, RowStore::Batch* batch) {
@@ -151,39 +164,95 @@ void PutNextPartRow(int32_t day, uint32_t next_part, RowStore::Batch* batch) {
   batch->puts.emplace_back(NextPartRowKey(day), std::move(value));
 }
 
+void PutDeletionRow(const Deletion& deletion, RowStore::Batch* batch) {
+  batch->puts.emplace_back(DeletionRowKey(deletion.number),
+                           EncodeDeletion(deletion));
+  std::string version;
+  PutVarint(&version, kManifestVersionMax);
+  batch->puts.emplace_back(kVersionKey, std::move(version));
+}
+void DeleteDeletionRow(uint64_t number, RowStore::Batch* batch) {
+  batch->deletes.push_back(DeletionRowKey(number));
+}
+
 absl::StatusOr<bool> ManifestIsNew(const RowStore& rows) {
   VARVE_ASSIGN_OR_RETURN(const auto version,
                          rows.Get(RowStore::Family::kManifest, kVersionKey));
   return !version.has_value();
 }
 
+namespace {
+
+absl::Status AddBlock(std::string_view key, std::string_view value,
+                      Manifest* manifest) {
+  BlockInfo info;
+  if (!ParseBlockRow(key, value, &info)) return BadRow("block");
+  manifest->blocks.push_back(info);
+  uint32_t& next = manifest->next_parts[info.day];
+  next = std::max(next, uint32_t{info.part} + 1);
+  return absl::OkStatus();
+}
+
+absl::Status AddMark(std::string_view key, std::string_view value,
+                     Manifest* manifest) {
+  Decoder in(value);
+  const uint64_t segment = in.Varint();
+  if (key.size() != 9 || !in.ok()) return BadRow("seal mark");
+  manifest->marks[GetSorted<int64_t>(key.substr(1))] = segment;
+  return absl::OkStatus();
+}
+
+absl::Status AddNextPart(std::string_view key, std::string_view value,
+                         Manifest* manifest) {
+  Decoder in(value);
+  const auto part = static_cast<uint32_t>(in.VarintAtMost(UINT32_MAX));
+  if (key.size() != 5 || !in.ok()) return BadRow("next part");
+  uint32_t& next = manifest->next_parts[GetSorted<int32_t>(key.substr(1))];
+  next = std::max(next, part);
+  return absl::OkStatus();
+}
+
+absl::Status AddDeletion(std::string_view key, std::string_view value,
+                         Manifest* manifest) {
+  if (key.size() != 9) return BadRow("deletion");
+  const auto number = GetSorted<uint64_t>(key.substr(1));
+  VARVE_ASSIGN_OR_RETURN(DeletionPtr deletion, DecodeDeletion(number, value));
+  manifest->deletions.push_back(std::move(deletion));
+  return absl::OkStatus();
+}
+
+struct RowKind {
+  std::string_view prefix;
+  absl::Status (*add)(std::string_view key, std::string_view value,
+                      Manifest* manifest);
+};
+constexpr RowKind kRowKinds[] = {{kBlockPrefix, AddBlock},
+                                 {kMarkPrefix, AddMark},
+                                 {kNextPartPrefix, AddNextPart},
+                                 {kDeletionPrefix, AddDeletion}};
+
+}  // namespace
+
 absl::StatusOr<Manifest> ReadManifest(RowStore* rows) {
   VARVE_RETURN_IF_ERROR(CheckVersion(rows));
   Manifest manifest;
-  VARVE_ASSIGN_OR_RETURN(const auto blocks, rows->ManifestRows(kBlockPrefix));
-  for (const auto& [key, value] : blocks) {
-    BlockInfo info;
-    if (!ParseBlockRow(key, value, &info)) return BadRow("block");
-    manifest.blocks.push_back(info);
-    uint32_t& next = manifest.next_parts[info.day];
-    next = std::max(next, uint32_t{info.part} + 1);
+  for (const RowKind& kind : kRowKinds) {
+    VARVE_ASSIGN_OR_RETURN(const auto found, rows->ManifestRows(kind.prefix));
+    for (const auto& [key, value] : found) {
+      VARVE_RETURN_IF_ERROR(kind.add(key, value, &manifest));
+    }
   }
-  VARVE_ASSIGN_OR_RETURN(const auto marks, rows->ManifestRows(kMarkPrefix));
-  for (const auto& [key, value] : marks) {
-    if (key.size() != 9) return BadRow("seal mark");
-    const auto start = GetSorted<int64_t>(std::string_view(key).substr(1));
-    Decoder in(value);
-    manifest.marks[start] = in.Varint();
-    if (!in.ok()) return BadRow("seal mark");
-  }
-  VARVE_ASSIGN_OR_RETURN(const auto nexts, rows->ManifestRows(kNextPartPrefix));
-  for (const auto& [key, value] : nexts) {
-    if (key.size() != 5) return BadRow("next part");
-    const auto day = GetSorted<int32_t>(std::string_view(key).substr(1));
-    Decoder in(value);
-    uint32_t& next = manifest.next_parts[day];
-    next = std::max(next, static_cast<uint32_t>(in.VarintAtMost(UINT32_MAX)));
-    if (!in.ok()) return BadRow("next part");
+  return manifest;
+}
+
+Manifest SalvageManifest(const RowStore& rows) {
+  Manifest manifest;
+  for (const RowKind& kind : kRowKinds) {
+    const auto found = rows.ManifestRows(kind.prefix);
+    if (!found.ok()) continue;
+    for (const auto& [key, value] : *found) {
+      kind.add(key, value, &manifest).IgnoreError();
+    }
   }
   return manifest;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "storage/block_store.h"
+#include "storage/deletion.h"
 #include "storage/row_store.h"
 
 namespace varve {
@@ -36,11 +37,15 @@ void DeleteBlockRow(const BlockInfo& info, RowStore::Batch* batch);
 void PutMarkRow(const SealMark& mark, RowStore::Batch* batch);
 void DeleteMarkRow(const SealMark& mark, RowStore::Batch* batch);
 void PutNextPartRow(int32_t day, uint32_t next_part, RowStore::Batch* batch);
+/// Also notes that the manifest has deletions in it.
+void PutDeletionRow(const Deletion& deletion, RowStore::Batch* batch);
+void DeleteDeletionRow(uint64_t number, RowStore::Batch* batch);
 
 struct Manifest {
   std::vector<BlockInfo> blocks;  ///< by day and part
   std::map<int64_t, uint64_t> marks;
   std::map<int32_t, uint32_t> next_parts;
+  std::vector<DeletionPtr> deletions;  ///< by number
 };
 
 /// Nothing was ever written to it, or all is lost.
@@ -49,5 +54,7 @@ absl::StatusOr<bool> ManifestIsNew(const RowStore& rows);
 /// Unimplemented when a newer version wrote it, DataLoss when a row makes no
 /// sense.
 absl::StatusOr<Manifest> ReadManifest(RowStore* rows);
+/// The rows that can be read and make sense, for a repair.
+Manifest SalvageManifest(const RowStore& rows);
 
 }  // namespace varve

@@ -43,7 +43,8 @@ struct RepairSummary {
 ///   - A manifest of which rows may be lost is built anew from what the block
 ///     files say of themselves, with the index rows that can be read. Seal
 ///     marks are not kept: the next start reads all of the log, and what stands
-///     in a block too is one sample.
+///     in a block too is one sample. Deletions whose rows can be read are kept;
+///     where others may be lost it says so, for their samples come back.
 ///   - Of a damaged block, or one whose index rows are damaged, the series are
 ///     kept whose labels can be read, with the chunks that can be read.
 ///   - Files of the log are written anew without what is no record or means

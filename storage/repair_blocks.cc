@@ -7,6 +7,32 @@
 namespace varve {
 namespace {
 
+/// Deletions that the block was not made without.
+class Deleted {
+ public:
+  Deleted(const BlockStore& store, const BlockInfo& info)
+      : deletions_(store.deletions()) {
+    std::erase_if(deletions_, [&](const DeletionPtr& deletion) {
+      return deletion->number <= info.deletions_done;
+    });
+  }
+
+  void RemoveFrom(const Labels& labels,
+                  std::vector<SampleColumns>* chunks) const {
+    std::vector<TimeRange> ranges;
+    for (const DeletionPtr& deletion : deletions_) {
+      if (Selects(deletion->selectors, labels)) {
+        AddRange(deletion->range, &ranges);
+      }
+    }
+    for (SampleColumns& chunk : *chunks) RemoveSamples(ranges, &chunk);
+    std::erase_if(*chunks, [](const auto& chunk) { return chunk.size() == 0; });
+  }
+
+ private:
+  std::vector<DeletionPtr> deletions_;
+};
+
 /// What could be kept of a block.
 struct Saved {
   std::unique_ptr<BlockBuilder> builder;  // null: nothing
@@ -62,16 +88,18 @@ absl::StatusOr<Saved> Save(const DamagedBlock& damaged, BlockStore* store,
                      std::numeric_limits<int64_t>::max());
   const BlockInfo info = (*block)->info();
   VARVE_ASSIGN_OR_RETURN(saved.builder, store->NewBlockInsteadOf({&info, 1}));
+  // What is made now says that it was made without all deletions there are.
+  const Deleted deleted(*store, damaged.info);
   Labels last;
   for (uint32_t s = 0; s < (*block)->info().series; ++s) {
     auto set = labels.Read(s);
     if (!set.ok() || set->empty()) continue;
     if (saved.series > 0 && !SeriesLess(last, *set)) continue;
-    VARVE_ASSIGN_OR_RETURN(const auto chunks,
-                           ReadableChunks(&reader, s, &saved));
+    VARVE_ASSIGN_OR_RETURN(auto chunks, ReadableChunks(&reader, s, &saved));
+    for (const SampleColumns& c : chunks) saved.samples += c.size();
+    deleted.RemoveFrom(*set, &chunks);
     if (chunks.empty()) continue;
     VARVE_RETURN_IF_ERROR(saved.builder->AddSeries(*set, chunks));
-    for (const SampleColumns& c : chunks) saved.samples += c.timestamps.size();
     ++saved.series;
     last = *std::move(set);
   }

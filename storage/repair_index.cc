@@ -296,18 +296,32 @@ class IndexRepair {
     return absl::OkStatus();
   }
 
-  /// Facts and part numbers that the old manifest still shows.
+  /// Facts, part numbers and deletions that the old manifest still shows.
   std::map<int32_t, uint32_t> SalvageSmallRows(RowStore::Batch* batch) {
     std::map<int32_t, uint32_t> next_parts;
-    if (old_rows_ == nullptr) return next_parts;
+    if (old_rows_ == nullptr) {
+      NoteLostDeletions();
+      return next_parts;
+    }
     const auto facts = old_rows_->ManifestRows(kFactPrefix);
     if (facts.ok()) {
       batch->puts.insert(batch->puts.end(), facts->begin(), facts->end());
     }
-    auto manifest = ReadManifest(old_rows_.get());
-    if (!manifest.ok()) return next_parts;
-    manifest_ = *std::move(manifest);
+    manifest_ = SalvageManifest(*old_rows_);
+    for (const DeletionPtr& deletion : manifest_.deletions) {
+      PutDeletionRow(*deletion, batch);
+    }
+    NoteLostDeletions();
     return manifest_.next_parts;
+  }
+
+  /// Rows of deletions may have been lost with others.
+  void NoteLostDeletions() {
+    work_->Did("index",
+               fmt::format("{} deletions that were not cleaned are kept; of "
+                           "others, if there were any, the samples may be seen "
+                           "again: delete them again",
+                           manifest_.deletions.size()));
   }
 
   /// Takes a block into the new index; nullopt when it must be made anew.
@@ -322,7 +336,9 @@ class IndexRepair {
       if (known.day == day && known.part == part) info = known;
     }
     const std::string path = work_->PathOf("blocks/" + name);
+    const uint64_t deletions_done = info.deletions_done;
     bool good = VerifyBlockFile(fs_, path, &reason.findings, &info);
+    info.deletions_done = deletions_done;  // the file does not say
     if (good) {
       VARVE_ASSIGN_OR_RETURN(good, CopyRows(&info, &reason, rows));
     }

@@ -36,32 +36,6 @@ bool Touches(std::span<const TimeRange> ranges, int64_t first_ms,
   return range != ranges.end() && range->first_ms <= last_ms;
 }
 
-/// Keeps the samples that lie in none of the ranges.
-void RemoveRanges(std::span<const TimeRange> ranges, SampleColumns* batch) {
-  size_t kept = 0;
-  auto range = ranges.begin();
-  for (size_t i = 0; i < batch->size(); ++i) {
-    const int64_t t = batch->timestamps[i];
-    while (range != ranges.end() && range->last_ms < t) ++range;
-    if (range != ranges.end() && range->first_ms <= t) continue;
-    const auto keep = [&](auto* column) {
-      if (!column->empty()) (*column)[kept] = (*column)[i];
-    };
-    keep(&batch->timestamps);
-    keep(&batch->values);
-    keep(&batch->histograms);
-    keep(&batch->start_timestamps);
-    ++kept;
-  }
-  const auto cut = [&](auto* column) {
-    if (!column->empty()) column->resize(kept);
-  };
-  cut(&batch->values);
-  cut(&batch->histograms);
-  cut(&batch->start_timestamps);
-  batch->timestamps.resize(kept);
-}
-
 /// Moves the first `count` samples of `from` out.
 SampleColumns TakeFront(SampleColumns* from, size_t count) {
   SampleColumns front;
@@ -159,7 +133,7 @@ absl::Status SeriesMerger::AddMerged(std::span<Source> sources,
       SampleColumns batch;
       VARVE_RETURN_IF_ERROR(Decode(&sources[i], item, &batch));
       const size_t before = batch.size();
-      RemoveRanges(sources[i].dropped, &batch);
+      RemoveSamples(sources[i].dropped, &batch);
       counts_.samples_dropped += before - batch.size();
       if (batch.size() == 0) continue;
       cursor->Add(std::move(batch));

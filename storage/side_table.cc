@@ -103,6 +103,26 @@ void SideTable::EraseSeries(SeriesRef ref) {
   s.series.erase(ref);
 }
 
+int64_t SideTable::EraseRange(SeriesRef ref, int64_t start_ms, int64_t end_ms) {
+  Shard& s = shard(ref);
+  MutexLock lock(&s.mutex);
+  const auto it = s.series.find(ref);
+  if (it == s.series.end()) return 0;
+  Series& series = it->second;
+  int64_t erased = 0;
+  const auto erase = [&](auto* map, bool samples) {
+    const auto from = map->lower_bound(start_ms);
+    const auto to = map->upper_bound(end_ms);
+    if (samples) erased += std::distance(from, to);
+    map->erase(from, to);
+  };
+  erase(&series.floats, true);
+  erase(&series.histograms, true);
+  erase(&series.starts, false);
+  if (series.empty()) s.series.erase(it);
+  return erased;
+}
+
 bool SideTable::Has(SeriesRef ref) const {
   const Shard& s = shard(ref);
   MutexLock lock(&s.mutex);

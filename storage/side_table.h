@@ -46,6 +46,9 @@ class SideTable {
   /// Takes out what a slice holds.
   void Erase(SeriesRef ref, const Slice& slice);
   void EraseSeries(SeriesRef ref);
+  /// Takes out all in [start_ms, end_ms], start timestamps too; returns how
+  /// many samples that were.
+  int64_t EraseRange(SeriesRef ref, int64_t start_ms, int64_t end_ms);
   bool Has(SeriesRef ref) const;
 
   int64_t samples() const;

@@ -1,5 +1,6 @@
 #include "storage/window_chunks.h"
 
+#include <bit>
 #include <cstring>
 
 #include "storage/check.h"
@@ -36,6 +37,70 @@ void WindowChunks::Append(SeriesRef ref, const Chunk& chunk) {
   newest.store(begin, std::memory_order_release);
   chunks_.fetch_add(1, std::memory_order_relaxed);
   samples_.fetch_add(chunk.count, std::memory_order_relaxed);
+}
+
+int64_t WindowChunks::AppendWithout(SeriesRef ref, const Chunk& chunk,
+                                    int64_t start_ms, int64_t end_ms,
+                                    SlabArena* arena) {
+  int64_t times[kGorillaSamplesMax];
+  double values[kGorillaSamplesMax];
+  GorillaDecode(chunk.words, chunk.word_count, chunk.first_t, chunk.count,
+                times, values);
+  int64_t kept = 0;
+  GorillaTail tail;
+  const auto close = [&] {
+    if (tail.count > 0) Append(ref, tail, *arena);
+    GorillaFree(tail, arena);
+    tail = GorillaTail();
+  };
+  for (size_t i = 0; i < chunk.count; ++i) {
+    if (times[i] >= start_ms && times[i] <= end_ms) continue;
+    if (!GorillaFits(tail, times[i])) close();
+    GorillaAppend(&tail, arena, times[i], std::bit_cast<uint64_t>(values[i]));
+    ++kept;
+  }
+  close();
+  return kept;
+}
+
+int64_t WindowChunks::Delete(SeriesRef ref, int64_t start_ms, int64_t end_ms,
+                             SlabArena* arena) {
+  // The chunks from the newest to the oldest that holds a time of the range;
+  // what is older stays at the end of the list.
+  std::vector<Chunk> chunks;
+  size_t relinked = 0;
+  for (Handle handle = newest(ref); handle != kNull;) {
+    chunks.push_back(at(handle));
+    handle = chunks.back().previous;
+    if (chunks.back().last_t < start_ms) break;
+    if (chunks.back().first_t <= end_ms) relinked = chunks.size();
+  }
+  if (relinked == 0) return 0;
+  chunks.resize(relinked);
+  newest_.Ensure(ref).store(chunks.back().previous, std::memory_order_release);
+  int64_t deleted = 0;
+  for (auto chunk = chunks.rbegin(); chunk != chunks.rend(); ++chunk) {
+    chunks_.fetch_sub(1, std::memory_order_relaxed);
+    samples_.fetch_sub(chunk->count, std::memory_order_relaxed);
+    if (chunk->last_t < start_ms || chunk->first_t > end_ms) {
+      Append(ref, *chunk);
+    } else {
+      deleted +=
+          chunk->count - AppendWithout(ref, *chunk, start_ms, end_ms, arena);
+    }
+  }
+  return deleted;
+}
+
+bool WindowChunks::MayHold(SeriesRef ref, int64_t start_ms,
+                           int64_t end_ms) const {
+  for (Handle handle = newest(ref); handle != kNull;) {
+    const Chunk chunk = at(handle);
+    if (chunk.last_t < start_ms) return false;
+    if (chunk.first_t <= end_ms) return true;
+    handle = chunk.previous;
+  }
+  return false;
 }
 
 WindowChunks::Chunk WindowChunks::at(Handle handle) const {

@@ -16,8 +16,9 @@ namespace varve {
 /// once the window is sealed they are freed together. A window that gets
 /// samples after its sealing began has a second object.
 ///
-/// Thread-safe, but for one series only one thread may append at a time. A
-/// chunk never changes; the chunks of a series form a list, the newest first.
+/// Thread-safe, but for one series only one thread may append or delete at a
+/// time. A chunk never changes; the chunks of a series form a list, the newest
+/// first.
 class WindowChunks {
  public:
   using Handle = uint32_t;
@@ -39,6 +40,14 @@ class WindowChunks {
   void Append(SeriesRef ref, const GorillaTail& tail, const SlabArena& arena);
   /// The same of a chunk that is complete; `previous` is not looked at.
   void Append(SeriesRef ref, const Chunk& chunk);
+  /// Takes the samples of the series in [start_ms, end_ms] out of its list,
+  /// with new chunks in the place of those that held some; returns how many. A
+  /// list read before stays as it was. `arena` is worked in.
+  int64_t Delete(SeriesRef ref, int64_t start_ms, int64_t end_ms,
+                 SlabArena* arena);
+  /// Whether a chunk of the series begins before the range ends and ends after
+  /// it begins.
+  bool MayHold(SeriesRef ref, int64_t start_ms, int64_t end_ms) const;
   /// kNull when the series has none.
   Handle newest(SeriesRef ref) const {
     const std::atomic<Handle>* slot = newest_.find(ref);
@@ -51,6 +60,10 @@ class WindowChunks {
   int64_t bytes() const { return words_.bytes() + newest_.bytes(); }
 
  private:
+  /// Returns how many samples stayed.
+  int64_t AppendWithout(SeriesRef ref, const Chunk& chunk, int64_t start_ms,
+                        int64_t end_ms, SlabArena* arena);
+
   static constexpr unsigned kPageBits = 12;
   static constexpr size_t kHeaderWords = 3;
 

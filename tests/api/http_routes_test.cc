@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "api/http_params.h"
 #include "tests/support/fake_database.h"
 
 namespace varve {
@@ -414,9 +415,13 @@ TEST_F(HttpRoutesTest, LifecycleAndAdminNeedTheirFlags) {
   EXPECT_EQ(Get("/-/reload"), "405 Only POST or PUT requests allowed");
   EXPECT_EQ(Call("POST", "/-/reload").body, "Lifecycle API is not enabled.");
   EXPECT_EQ(Call("POST", "/-/quit").status, 403);
-  EXPECT_EQ(Call("POST", "/api/v1/admin/tsdb/flush").status, 503);
-  EXPECT_THAT(Call("POST", "/api/v1/admin/tsdb/snapshot").body,
-              HasSubstr("admin APIs disabled"));
+  for (const char* what : {"flush", "snapshot", "delete_series", "clean_tombstones"}) {
+    const WebResponse r =
+        Call("POST", fmt::format("/api/v1/admin/tsdb/{}", what));
+    EXPECT_EQ(r.status, 500);
+    EXPECT_EQ(r.body, R"({"status":"error","errorType":"unavailable",)"
+                      R"("error":"admin APIs disabled"})");
+  }
   bool quit = false;
   HttpRoutesOptions options;
   options.enable_lifecycle = true;
@@ -442,6 +447,53 @@ TEST_F(HttpRoutesTest, LifecycleAndAdminNeedTheirFlags) {
                                 R"(\"x\": invalid syntax)"));
   EXPECT_EQ(Call("POST", "/-/quit").status, 200);
   EXPECT_TRUE(quit);
+}
+
+// As a Prometheus 3.5.3 answers.
+TEST_F(HttpRoutesTest, DeletesAsPrometheusDoes) {
+  HttpRoutesOptions options;
+  options.enable_admin_api = true;
+  Start(options);
+  const std::string path = "/api/v1/admin/tsdb/delete_series";
+  const auto bad = [&](std::string_view query, std::string_view text) {
+    const WebResponse r = Call("POST", fmt::format("{}?{}", path, query));
+    EXPECT_EQ(r.status, 400);
+    EXPECT_EQ(r.body,
+              fmt::format(R"({{"status":"error","errorType":"bad_data",)"
+                          R"("error":"{}"}})",
+                          text));
+  };
+  bad("", "no match[] parameter provided");
+  bad("match[]=up{",
+      R"(invalid parameter \"match[]\": 1:4: parse error: unexpected end of )"
+      R"(input inside braces)");
+  bad("match[]=nothing&match[]=sum(up)",
+      R"(invalid parameter \"match[]\": 1:4: parse error: unexpected \"(\")");
+  bad("match[]=up&start=x",
+      R"(invalid parameter \"start\": invalid time value for 'start': cannot )"
+      R"(parse \"x\" to a valid timestamp)");
+  bad("match[]=up&end=x",
+      R"(invalid parameter \"end\": invalid time value for 'end': cannot )"
+      R"(parse \"x\" to a valid timestamp)");
+  EXPECT_EQ(Call("GET", path).status, 405);
+  EXPECT_EQ(HeaderOf(Call("GET", path), "Allow"), "OPTIONS, POST, PUT");
+  EXPECT_TRUE(db_.deletions.empty());
+
+  const WebResponse r =
+      Call("PUT", path + "?match[]=up&match[]={a%3D~\".*\"}&start=10&end=20.5");
+  EXPECT_EQ(r.status, 204);
+  EXPECT_EQ(r.body, "");
+  ASSERT_EQ(db_.deletions.size(), 1u);
+  EXPECT_EQ(SelectorsText(db_.deletions[0].first),
+            "{__name__=\"up\"} | {a=~\".*\"}");
+  EXPECT_EQ(db_.deletions[0].second, (TimeRange{10'000, 20'500}));
+  EXPECT_EQ(Call("POST", path + "?match[]={}").status, 204);
+  EXPECT_EQ(db_.deletions[1].second, (TimeRange{kApiTimeMin, kApiTimeMax}));
+
+  EXPECT_EQ(Call("POST", "/api/v1/admin/tsdb/clean_tombstones").status, 204);
+  EXPECT_EQ(db_.cleanings, 1);
+  db_.delete_status = absl::DataLossError("blocks/1: damaged");
+  EXPECT_EQ(Call("PUT", "/api/v1/admin/tsdb/clean_tombstones").status, 500);
 }
 
 TEST_F(HttpRoutesTest, WhileStarting) {

@@ -269,5 +269,64 @@ TEST_F(BlockCompactorTest, OpenQueriesKeepReadingWhatTheyBeganWith) {
   EXPECT_TRUE(absl::IsAborted(again)) << again;
 }
 
+Deletion DeletionOf(std::string_view instance, TimeRange range) {
+  Deletion out;
+  out.selectors = {
+      {*Matcher::Create(MatchType::kEqual, "instance", std::string(instance))}};
+  out.range = range;
+  return out;
+}
+
+TEST_F(BlockCompactorTest, ADeletionBeforeOrMeanwhileIsNotUndone) {
+  MapSource data;
+  for (const char* instance : {"a", "b", "c"}) {
+    for (int i = 0; i < 10; ++i) data.Add(Up(instance), 1000 * i, i);
+  }
+  Publish(data, {0, kHourMs});
+  ASSERT_TRUE(store_->Delete(DeletionOf("a", {2000, 4000})).ok());
+  // Written after it, so it stays.
+  MapSource later;
+  later.Add(Up("a"), 3000, 77);
+  Publish(later, {0, kHourMs});
+  SourceContent expected = Content();
+  EXPECT_EQ(expected[Up("a").ToString()].size(), 8u);
+  EXPECT_EQ(expected[Up("a").ToString()][3000], PrintFloat(77));
+
+  CompactOptions options;
+  int calls = 0;
+  options.cancelled = [&] {
+    if (++calls == 1) {
+      EXPECT_TRUE(store_->Delete(DeletionOf("b", {0, 6000})).ok());
+      EXPECT_TRUE(store_->Delete(DeletionOf("c", {0, 9000})).ok());
+    }
+    return false;
+  };
+  ASSERT_TRUE(Compact(store_->Blocks(), options).ok());
+  EXPECT_GT(calls, 0);
+  EXPECT_EQ(report_.samples_dropped, 3u);
+  expected.erase(Up("c").ToString());
+  std::erase_if(expected[Up("b").ToString()],
+                [](const auto& sample) { return sample.first <= 6000; });
+  EXPECT_EQ(Content(), expected);
+  Open();
+  EXPECT_EQ(Content(), expected);
+  ASSERT_EQ(store_->Blocks().size(), 1u);
+  EXPECT_EQ(store_->Blocks()[0].deletions_done, 1u);
+  // The first is carried out, the others are not.
+  ASSERT_TRUE(store_->ForgetMarks(1).ok());
+  EXPECT_EQ(store_->deletions().size(), 2u);
+
+  auto dirty = store_->BlocksToClean();
+  ASSERT_TRUE(dirty.ok()) << dirty.status();
+  ASSERT_EQ(dirty->size(), 1u);
+  ASSERT_TRUE(Compact(*dirty).ok());
+  EXPECT_EQ(report_.samples_dropped, 17u);
+  EXPECT_EQ(Content(), expected);
+  ASSERT_TRUE(store_->ForgetMarks(1).ok());
+  EXPECT_TRUE(store_->deletions().empty());
+  Open();
+  EXPECT_EQ(Content(), expected);
+}
+
 }  // namespace
 }  // namespace varve

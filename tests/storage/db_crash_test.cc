@@ -30,7 +30,13 @@ DbOptions OptionsOn(FileSystem* fs, Clock* clock) {
   return options;
 }
 
-/// Writes on and on, seals now and then, and remembers what was acknowledged.
+/// What a database must and must not hold after a crash.
+struct Promise {
+  SourceContent acknowledged;
+  SourceContent deleted;
+};
+
+/// Writes and deletes on and on, and remembers what was acknowledged.
 class Traffic {
  public:
   explicit Traffic(ManualClock* clock) : clock_(clock) {}
@@ -52,41 +58,78 @@ class Traffic {
       appender->batch().Add(*ref, at, v);
       samples.emplace_back(labels.ToString(), at);
     }
+    {
+      MutexLock lock(&mutex_);
+      for (const auto& [series, at] : samples)
+        promise_.deleted[series].erase(at);
+    }
     if (!appender->Commit().ok()) return;
     MutexLock lock(&mutex_);
     for (const auto& [series, at] : samples) {
-      acknowledged_[series][at] = PrintFloat(v);
+      promise_.acknowledged[series][at] = PrintFloat(v);
+    }
+  }
+
+  /// Deletes the samples of one `i` that are older than `age_ms`.
+  void Delete(Db* db, int i, int64_t age_ms) {
+    const std::string label = std::to_string(i);
+    const TimeRange range{0, clock_->NowMs() - age_ms};
+    SourceContent going;
+    {
+      MutexLock lock(&mutex_);
+      for (auto& [series, samples] : promise_.acknowledged) {
+        if (series.find("i=\"" + label + "\"") == std::string::npos) continue;
+        const auto end = samples.upper_bound(range.last_ms);
+        going[series].insert(samples.begin(), end);
+        samples.erase(samples.begin(), end);
+      }
+    }
+    const Selectors selectors{
+        {*Matcher::Create(MatchType::kEqual, "__name__", "m"),
+         *Matcher::Create(MatchType::kEqual, "i", label)}};
+    if (!db->DeleteSeries(selectors, range).ok()) return;
+    MutexLock lock(&mutex_);
+    for (const auto& [series, samples] : going) {
+      promise_.deleted[series].insert(samples.begin(), samples.end());
     }
   }
 
   /// Also called by the file system's hook, on RocksDB's threads.
-  SourceContent acknowledged() const {
+  Promise promise() const {
     MutexLock lock(&mutex_);
-    return acknowledged_;
+    return promise_;
   }
+  SourceContent acknowledged() const { return promise().acknowledged; }
   void StartOver() {
     MutexLock lock(&mutex_);
-    acknowledged_.clear();
+    promise_ = Promise();
   }
 
  private:
   ManualClock* const clock_;
   int commits_ = 0;
   mutable Mutex mutex_;
-  SourceContent acknowledged_ ABSL_GUARDED_BY(mutex_);
+  Promise promise_ ABSL_GUARDED_BY(mutex_);
 };
 
-/// Everything acknowledged is there, bit for bit; more may be.
-void ExpectHolds(FileSystem* fs, ManualClock* clock,
-                 const SourceContent& acknowledged) {
+/// Everything acknowledged is there, bit for bit, and nothing that was deleted;
+/// more may be.
+void ExpectHolds(FileSystem* fs, ManualClock* clock, const Promise& promise) {
   auto db = Db::Open(OptionsOn(fs, clock));
   ASSERT_TRUE(db.ok()) << db.status();
   EXPECT_EQ((*db)->Stats().wal_corruptions, 0);
   EXPECT_EQ((*db)->Stats().blocks_damaged, 0);
   const SourceContent found = ReadContent((*db)->source());
-  for (const auto& [series, samples] : acknowledged) {
+  for (const auto& [series, samples] : promise.deleted) {
     const auto it = found.find(series);
-    ASSERT_NE(it, found.end()) << series;
+    if (it == found.end()) continue;
+    for (const auto& [t, text] : samples) {
+      ASSERT_FALSE(it->second.contains(t)) << series << " " << t;
+    }
+  }
+  for (const auto& [series, samples] : promise.acknowledged) {
+    const auto it = found.find(series);
+    ASSERT_TRUE(it != found.end() || samples.empty()) << series;
     for (const auto& [t, text] : samples) {
       const auto at = it->second.find(t);
       ASSERT_NE(at, it->second.end()) << series << " " << t;
@@ -100,11 +143,11 @@ TEST(DbCrash, AForgettingDiskLosesNothingAcknowledged) {
   ManualClock clock(kNow);
   Traffic traffic(&clock);
   auto disk = std::make_unique<MemoryFileSystem>();
-  for (int life = 0; life < 12; ++life) {
+  for (int life = 0; life < 16; ++life) {
     SCOPED_TRACE(life);
     FaultFileSystem fs(disk.get());
     std::unique_ptr<MemoryFileSystem> image;
-    SourceContent at_crash;
+    Promise at_crash;
     // The power fails before some file call in the middle of things.
     const int64_t crash_at = 1 + static_cast<int64_t>(random() % 600);
     std::atomic<int64_t> calls{0};
@@ -112,7 +155,7 @@ TEST(DbCrash, AForgettingDiskLosesNothingAcknowledged) {
     fs.SetHook([&](FaultFileSystem::Op, const std::string&) {
       if (++calls == crash_at) {
         // In this order: what is acknowledged in between counts as not.
-        at_crash = traffic.acknowledged();
+        at_crash = traffic.promise();
         image = disk->CrashImage(image_seed);
       }
       return absl::OkStatus();
@@ -131,12 +174,17 @@ TEST(DbCrash, AForgettingDiskLosesNothingAcknowledged) {
         ASSERT_TRUE((*db)->Flush().ok());
       } else if (dice <= 4) {
         ASSERT_TRUE((*db)->Maintain().ok());
+      } else if (dice < 4) {
+        traffic.Delete(db->get(), static_cast<int>(random() % 6),
+                       static_cast<int64_t>(random() % 40) * kMinute);
+      } else if (dice == 4) {
+        ASSERT_TRUE((*db)->CleanTombstones().ok());
       }
     }
     db->reset();  // ends RocksDB's threads, which may be in the hook
     if (image == nullptr) {
       image = disk->CrashImage(image_seed);
-      at_crash = traffic.acknowledged();
+      at_crash = traffic.promise();
     }
     // What came after the image did not happen.
     ExpectHolds(image.get(), &clock, at_crash);
@@ -162,11 +210,13 @@ TEST(DbCrash, EveryFailingCallCostsAnErrorAtMost) {
         traffic.Write(db->get());
         if (i % 3 == 2) (void)(*db)->Maintain();
         if (i % 5 == 4) (void)(*db)->Flush();
+        if (i % 4 == 2) traffic.Delete(db->get(), i % 6, i * kMinute);
+        if (i % 6 == 5) (void)(*db)->CleanTombstones();
       }
       // Nothing acknowledged is missing now either.
       const SourceContent found = ReadContent((*db)->source());
       for (const auto& [series, samples] : traffic.acknowledged()) {
-        ASSERT_TRUE(found.contains(series)) << series;
+        ASSERT_TRUE(found.contains(series) || samples.empty()) << series;
         for (const auto& [t, text] : samples) {
           ASSERT_TRUE(found.at(series).contains(t)) << series << " " << t;
         }
@@ -175,7 +225,7 @@ TEST(DbCrash, EveryFailingCallCostsAnErrorAtMost) {
     auto image = disk.CrashImage();
     if (db.ok()) db->reset();
     fs.Heal();
-    ExpectHolds(image.get(), &clock, traffic.acknowledged());
+    ExpectHolds(image.get(), &clock, traffic.promise());
   }
 }
 

@@ -49,7 +49,11 @@ class Model {
       ASSERT_TRUE(db_->Close().ok());
       db_.reset();
       Reopen();
-    } else if (dice < 93) {
+    } else if (dice < 92) {
+      Delete();
+    } else if (dice < 94) {
+      Clean();
+    } else if (dice < 96) {
       checkpoints_ += db_->Stats().checkpoints;
       auto image = fs_->KillImage();
       db_.reset();
@@ -90,13 +94,33 @@ class Model {
     }
   }
 
+  /// Nothing of a deletion stays behind once all is sealed and cleaned.
+  void CheckCleanEnd() {
+    ASSERT_TRUE(db_->Flush().ok());
+    Delete({{*Matcher::Create(MatchType::kRegex, "i", "1|3")}},
+           {std::numeric_limits<int64_t>::min(),
+            std::numeric_limits<int64_t>::max()});
+    Check();
+    Clean();
+    EXPECT_EQ(db_->Stats().deletions_pending, 0);
+    Check();
+  }
+
   const DbStats Stats() const { return db_->Stats(); }
   /// Over all lives of the Db.
   int64_t compactions() const { return compactions_; }
   /// Of the lives that were ended by a kill.
   int64_t checkpoints() const { return checkpoints_; }
+  int64_t deletions() const { return deletions_; }
+  int64_t cleaned() const { return cleaned_; }
 
  private:
+  void Clean() {
+    const int64_t before = db_->Stats().blocks_cleaned;
+    ASSERT_TRUE(db_->CleanTombstones().ok());
+    cleaned_ += db_->Stats().blocks_cleaned - before;
+  }
+
   void Reopen() {
     options_.fs = fs_.get();
     auto db = Db::Open(options_);
@@ -125,6 +149,54 @@ class Model {
     }
   }
 
+  Matcher RandomMatcher() {
+    const auto make = [](MatchType type, std::string name, std::string value) {
+      auto matcher = Matcher::Create(type, std::move(name), std::move(value));
+      EXPECT_TRUE(matcher.ok()) << matcher.status();
+      return *matcher;
+    };
+    switch (random_() % 4) {
+      case 0:
+        return make(MatchType::kEqual, "__name__", random_() % 2 ? "m" : "n");
+      case 1:
+        return make(MatchType::kRegex, "i", random_() % 2 ? "1|3" : "[02]");
+      case 2:
+        return make(MatchType::kNotEqual, "i", "0");
+      default:
+        return make(MatchType::kEqual, "generation",
+                    std::to_string(random_() % 4));
+    }
+  }
+
+  void Delete() {
+    Selectors selectors(1 + random_() % 2);
+    for (auto& matchers : selectors) {
+      for (uint64_t n = 1 + random_() % 2; n > 0; --n) {
+        matchers.push_back(RandomMatcher());
+      }
+    }
+    TimeRange range{std::numeric_limits<int64_t>::min(),
+                    std::numeric_limits<int64_t>::max()};
+    if (random_() % 4 != 0) range.first_ms = RandomTime();
+    if (random_() % 4 != 0) {
+      range.last_ms = std::max(range.first_ms, kStart - kDay) +
+                      static_cast<int64_t>(random_() % (3 * 60 * kMinute));
+    }
+    Delete(selectors, range);
+  }
+
+  void Delete(const Selectors& selectors, TimeRange range) {
+    ASSERT_TRUE(db_->DeleteSeries(selectors, range).ok());
+    ++deletions_;
+    for (auto& [series, samples] : model_) {
+      if (!Selects(selectors, labels_.at(series))) continue;
+      std::erase_if(samples, [&](const auto& sample) {
+        return sample.first >= range.first_ms && sample.first <= range.last_ms;
+      });
+    }
+    std::erase_if(model_, [](const auto& e) { return e.second.empty(); });
+  }
+
   void Append() {
     auto appender = db_->BeginAppend();
     WriteBatch& batch = appender->batch();
@@ -141,6 +213,7 @@ class Model {
       const auto ref = appender->Resolve(labels);
       ASSERT_TRUE(ref.ok()) << ref.status();
       ASSERT_EQ(appender->LabelsOf(*ref), labels);
+      labels_[labels.ToString()] = labels;
       const int64_t t = RandomTime();
       const double v = static_cast<double>(random_() % 50) / 4;
       const int64_t start = starts && random_() % 2 ? t - 1000 : 0;
@@ -178,6 +251,9 @@ class Model {
   SourceContent model_;
   int64_t compactions_ = 0;
   int64_t checkpoints_ = 0;
+  std::map<std::string, Labels> labels_;  // by their text
+  int64_t deletions_ = 0;
+  int64_t cleaned_ = 0;
 };
 
 TEST(DbModel, EqualsAMap) {
@@ -185,6 +261,8 @@ TEST(DbModel, EqualsAMap) {
   int64_t seals = 0;
   int64_t compactions = 0;
   int64_t checkpoints = 0;
+  int64_t deletions = 0;
+  int64_t cleaned = 0;
   for (uint64_t round = 0; round < 4; ++round) {
     SCOPED_TRACE(round);
     Model model(seed + round, int64_t{45} * kDay);
@@ -196,10 +274,15 @@ TEST(DbModel, EqualsAMap) {
     seals += model.Stats().seals;
     compactions += model.compactions();
     checkpoints += model.checkpoints();
+    model.CheckCleanEnd();
+    deletions += model.deletions();
+    cleaned += model.cleaned();
   }
   EXPECT_GT(seals, 0);
   EXPECT_GT(compactions, 0);
   EXPECT_GT(checkpoints, 0);
+  EXPECT_GT(deletions, 0);
+  EXPECT_GT(cleaned, 0);
 }
 
 TEST(DbModel, EqualsAMapThatForgets) {

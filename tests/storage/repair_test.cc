@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "storage/manifest.h"
+#include "storage/row_store.h"
 #include "storage/status_macros.h"
 #include "storage/verify.h"
 #include "tests/support/damaged_disk.h"
@@ -163,6 +165,104 @@ TEST(Repair, ALostManifestCostsNothing) {
     EXPECT_TRUE((*db)->Flush().ok());
     EXPECT_EQ(ReadContent((*db)->source()), disk.content);
   }
+}
+
+/// A directory in which some series of blocks and of the log are deleted.
+void DeleteSome(SampleDisk* disk) {
+  auto db = Db::Open(disk->Options(disk->fs.get()));
+  ASSERT_TRUE(db.ok()) << db.status();
+  const Selectors selectors{
+      {*Matcher::Create(MatchType::kRegex, "s", "3|5|7")}};
+  const TimeRange range{SampleDisk::kNow + 5 * SampleDisk::kMinute,
+                        SampleDisk::kNow + 45 * SampleDisk::kMinute};
+  ASSERT_TRUE((*db)->DeleteSeries(selectors, range).ok());
+  const SourceContent left = ReadContent((*db)->source());
+  ASSERT_LT(Count(left), Count(disk->content));
+  disk->content = left;
+  ASSERT_GT((*db)->Stats().deletions_pending, 0);
+  ASSERT_TRUE((*db)->Close().ok());
+}
+
+void AddManifestRow(FileSystem* fs, std::string key, std::string value) {
+  RowStoreOptions options;
+  options.directory = "/db/index";
+  options.fs = fs;
+  auto rows = RowStore::Open(options);
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  RowStore::Batch batch;
+  batch.puts.emplace_back(std::move(key), std::move(value));
+  ASSERT_TRUE((*rows)->WriteManifest(batch).ok());
+}
+
+TEST(Repair, KeepsDeletions) {
+  // A row of the manifest that means nothing, a deletion's and another.
+  for (const std::string& key :
+       {std::string("d\0\0\0\0\0\0\0\x63", 9), std::string("m\x01", 2)}) {
+    SampleDisk disk;
+    DeleteSome(&disk);
+    AddManifestRow(disk.fs.get(), key, "\x01");
+    EXPECT_NE(VerifyLines(disk.fs.get()), "");
+    const auto db = Db::Open(disk.Options(disk.fs.get()));
+    EXPECT_TRUE(absl::IsDataLoss(db.status())) << db.status();
+    EXPECT_NE(Message(db.status()).find("varve repair"), std::string::npos);
+    EXPECT_EQ(RepairAndRead(&disk, disk.fs.get()), Count(disk.content));
+  }
+}
+
+TEST(Repair, SaysThatDeletionsMayBeLost) {
+  SampleDisk disk;
+  DeleteSome(&disk);
+  const auto files = disk.fs->List("/db/index");
+  for (const FileInfo& file : *files) {
+    if (file.name.ends_with(".sst")) continue;
+    ASSERT_TRUE(disk.fs->Remove("/db/index/" + file.name).ok());
+  }
+  const Repaired repaired = Repair(&disk, disk.fs.get());
+  ASSERT_TRUE(repaired.summary.ok()) << repaired.summary.status();
+  EXPECT_NE(repaired.lines.find("delete them again"), std::string::npos)
+      << repaired.lines;
+}
+
+/// So many samples that a block has pages, and the loss of one leaves others.
+void AddMuch(SampleDisk* disk, std::mt19937_64* random) {
+  auto db = Db::Open(disk->Options(disk->fs.get()));
+  ASSERT_TRUE(db.ok()) << db.status();
+  for (int i = 0; i < 300; ++i) {
+    auto appender = (*db)->BeginAppend();
+    const auto ref = appender->Resolve(Labels{{"__name__", "much"},
+                                              {"i", std::to_string(i)},
+                                              {"s", std::to_string(i % 10)}});
+    ASSERT_TRUE(ref.ok());
+    for (int64_t n = 200; n > 0; --n) {
+      appender->batch().Add(*ref, disk->clock.NowMs() - 100 * n,
+                            1.0 / static_cast<double>((*random)()));
+    }
+    ASSERT_TRUE(appender->Commit().ok());
+  }
+  ASSERT_TRUE((*db)->Flush().ok());
+  disk->content = ReadContent((*db)->source());
+  ASSERT_TRUE((*db)->Close().ok());
+}
+
+TEST(Repair, ABlockMadeAnewHoldsNothingDeleted) {
+  std::mt19937_64 random(TestSeed());
+  SampleDisk disk;
+  AddMuch(&disk, &random);
+  DeleteSome(&disk);
+  std::string path;
+  std::string bytes;
+  for (const std::string& name : disk.Files()) {
+    if (!name.ends_with(".block")) continue;
+    std::string read = *ReadFile(disk.fs.get(), name, 1 << 30);
+    if (read.size() < bytes.size()) continue;
+    path = name;
+    bytes = std::move(read);
+  }
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  ASSERT_TRUE(WriteFileAtomically(disk.fs.get(), path, bytes).ok());
+  const auto copy = disk.fs->KillImage();
+  EXPECT_EQ(Repair(&disk, copy.get()).summary->blocks_rewritten, 1);
+  EXPECT_GT(RepairAndRead(&disk, disk.fs.get()), 0);
 }
 
 TEST(Repair, KeepsTheSeriesOfABlockWhosePagesAreGood) {

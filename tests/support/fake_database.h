@@ -26,6 +26,9 @@ class FakeDatabase final : public Database {
   RemoteWriteAnswer write_answer;
   absl::Status reload_status;
   absl::Status flush_status;
+  absl::Status delete_status;
+  std::vector<std::pair<Selectors, TimeRange>> deletions;
+  int cleanings = 0;
   DatabaseOptions options;
   std::string last_body;
 
@@ -70,6 +73,15 @@ class FakeDatabase final : public Database {
   absl::StatusOr<std::string> Snapshot(bool skip_head) override {
     if (!flush_status.ok()) return flush_status;
     return std::string(skip_head ? "blocks" : "everything");
+  }
+  absl::Status DeleteSeries(const std::vector<std::vector<Matcher>>& selectors,
+                            int64_t start_ms, int64_t end_ms) override {
+    deletions.push_back({selectors, {start_ms, end_ms}});
+    return delete_status;
+  }
+  absl::Status CleanTombstones() override {
+    ++cleanings;
+    return delete_status;
   }
   DbStats Stats() const override { return stats; }
   ScrapeStats Scrapes() const override { return {}; }

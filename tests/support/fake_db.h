@@ -33,6 +33,10 @@ class FakeDb final : public Db {
   absl::StatusOr<std::string> Snapshot(bool) override { return std::string(); }
   absl::StatusOr<bool> Maintain() override { return false; }
   void SetOutOfOrderWindow(std::optional<int64_t>) override {}
+  absl::Status DeleteSeries(const Selectors&, TimeRange) override {
+    return absl::OkStatus();
+  }
+  absl::Status CleanTombstones() override { return absl::OkStatus(); }
   DbStats Stats() const override { return {}; }
   CardinalityStats Cardinality(size_t) const override { return {}; }
   absl::Status Close() override { return absl::OkStatus(); }

@@ -151,7 +151,8 @@ def test_errors():
     assert (status, headers["Allow"]) == (405, "GET, OPTIONS, POST")
     assert SERVER.call("POST", "/-/reload")[0] == 403
     assert SERVER.call("POST", "/-/quit")[0] == 403
-    assert SERVER.call("POST", "/api/v1/admin/tsdb/flush")[0] == 503
+    for what in ("flush", "delete_series?match[]=up", "clean_tombstones"):
+        assert SERVER.call("POST", "/api/v1/admin/tsdb/" + what)[0] == 500, what
 
 
 def test_cors():
