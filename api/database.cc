@@ -181,6 +181,7 @@ absl::Status DatabaseImpl::Apply(varve::Config config) {
   engine.lookback_ms = options_.lookback_ms;
   engine.subquery_step_ms = config.evaluation_interval_ms;
   engine.delayed_name_removal = options_.delayed_name_removal;
+  engine.use_start_timestamps = options_.use_start_timestamps;
   engine.threads_max = options_.query_threads_max;
   MutexLock lock(&mutex_);
   engine_ = std::make_shared<const promql::Engine>(engine);
@@ -277,6 +278,15 @@ RemoteWriteAnswer DatabaseImpl::RemoteWrite(std::string_view body,
   RemoteWriteAnswer answer;
   answer.status = result.http_status;
   answer.message = std::move(result.text);
+  if (!result.counts_asked) return answer;
+  const auto tell = [&answer](std::string_view what, int64_t count) {
+    answer.headers.emplace_back(
+        fmt::format("X-Prometheus-Remote-Write-{}-Written", what),
+        fmt::to_string(count));
+  };
+  tell("Samples", result.samples_stored);
+  tell("Histograms", result.histograms_stored);
+  tell("Exemplars", result.exemplars_stored);
   return answer;
 }
 

@@ -55,6 +55,8 @@ struct DatabaseOptions {
   int query_threads_max = 1;
   /// --enable-feature=promql-delayed-name-removal.
   bool delayed_name_removal = false;
+  /// --enable-feature=use-start-timestamps.
+  bool use_start_timestamps = false;
   /// --enable-feature=extra-scrape-metrics.
   bool extra_scrape_metrics = false;
 
@@ -192,9 +194,9 @@ class Database {
 
   /// Returns when everything accepted so far has its final form on disk.
   virtual absl::Status Flush() = 0;
-  /// A consistent copy, itself a data directory, in `snapshots/<name>` below the
-  /// directory; gives the name. Every sample accepted before the call is in it,
-  /// or, with `skip_head`, those that have their final form.
+  /// A consistent copy, itself a data directory, in `snapshots/<name>` below
+  /// the directory; gives the name. Every sample accepted before the call is in
+  /// it, or, with `skip_head`, those that have their final form.
   virtual absl::StatusOr<std::string> Snapshot(bool skip_head) = 0;
   /// Deletes what was written before the call: the samples in
   /// [start_ms, end_ms] of the series that match any of the selectors; one

@@ -7,20 +7,24 @@
 #include "tests/support/fake_appender.h"
 #include "tests/support/write_message.h"
 
-// Any body as a remote-write request, as it stands and as the message inside
-// good snappy (which mutation would hardly ever find). The answer fits what
-// was stored, and the same request again is answered the same.
+// Any body as a remote-write request of either version, as it stands and as the
+// message inside good snappy (which mutation would hardly ever find). The
+// answer fits what was stored, and the same request again is answered the same.
 
 namespace {
 
 class Target {
  public:
+  explicit Target(std::string_view content_type)
+      : content_type_(content_type) {}
+
   void Check(std::string_view body) {
     varve::RemoteWriteOptions options;
     options.begin_append = [this] { return store_.BeginAppend(); };
     options.decoded_bytes_max = size_t{1} << 20;
     varve::RemoteWriter writer(options);
-    const varve::RemoteWriteResult result = writer.Write("", "", body);
+    const varve::RemoteWriteResult result =
+        writer.Write(content_type_, "", body);
     CheckAnswer(result);
     const varve::RemoteWriteStats stats = writer.Stats();
     if (store_.commits > 0) {
@@ -29,7 +33,8 @@ class Target {
                   stats.samples);
     }
     // Now from the cache.
-    const varve::RemoteWriteResult again = writer.Write("", "", body);
+    const varve::RemoteWriteResult again =
+        writer.Write(content_type_, "", body);
     VARVE_CHECK(again.http_status == result.http_status);
     VARVE_CHECK(again.samples_stored == result.samples_stored);
   }
@@ -49,14 +54,20 @@ class Target {
     }
   }
 
+  const std::string_view content_type_;
   varve::FakeStore store_;
 };
+
+constexpr std::string_view kContentTypes[] = {
+    "", "application/x-protobuf;proto=io.prometheus.write.v2.Request"};
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
-  Target().Check(bytes);
-  if (size <= size_t{1} << 20) Target().Check(varve::Snappy(bytes));
+  for (const std::string_view type : kContentTypes) {
+    Target(type).Check(bytes);
+    if (size <= size_t{1} << 20) Target(type).Check(varve::Snappy(bytes));
+  }
   return 0;
 }

@@ -28,10 +28,13 @@ std::string Lower(std::string_view text) {
   return out;
 }
 
-/// The text of the 415, or "".
-std::string CheckContentType(std::string_view content_type) {
+enum class WriteVersion : uint8_t { k1, k2 };
+
+/// The version that a Content-Type stands for. InvalidArgument: the text of the
+/// 415.
+absl::StatusOr<WriteVersion> VersionOf(std::string_view content_type) {
   const std::string all = Lower(content_type);
-  if (all.empty()) return "";
+  if (all.empty()) return WriteVersion::k1;
   std::string_view rest = all;
   const auto next = [&rest] {
     const size_t semicolon = rest.find(';');
@@ -41,33 +44,29 @@ std::string CheckContentType(std::string_view content_type) {
     return part;
   };
   if (next() != "application/x-protobuf") {
-    return fmt::format(
-        "Content-Type is {}, remote write 1.0 is application/x-protobuf\n",
+    return InvalidArgument(
+        "Content-Type is {}, remote write is application/x-protobuf",
         Quote(content_type));
   }
   while (!rest.empty()) {
     const std::string parameter = next();
     if (!parameter.starts_with("proto=")) continue;
     const std::string proto = parameter.substr(6);
-    if (proto == "io.prometheus.write.v2.request") {
-      return "remote write 2.0 is not supported yet; send "
-             "proto=prometheus.WriteRequest\n";
-    }
-    if (proto != "prometheus.writerequest") {
-      return fmt::format(
-          "unknown proto={} in Content-Type; send "
-          "proto=prometheus.WriteRequest\n",
-          proto);
-    }
+    if (proto == "io.prometheus.write.v2.request") return WriteVersion::k2;
+    if (proto == "prometheus.writerequest") return WriteVersion::k1;
+    return InvalidArgument(
+        "unknown proto={} in Content-Type; send prometheus.WriteRequest or "
+        "io.prometheus.write.v2.Request",
+        proto);
   }
-  return "";
+  return WriteVersion::k1;
 }
 
-std::string CheckEncoding(std::string_view encoding) {
+absl::Status CheckEncoding(std::string_view encoding) {
   const std::string lower = Lower(encoding);
-  if (lower.empty() || lower == "snappy") return "";
-  return fmt::format("Content-Encoding is {}, remote write 1.0 is snappy\n",
-                     Quote(encoding));
+  if (lower.empty() || lower == "snappy") return absl::OkStatus();
+  return InvalidArgument("Content-Encoding is {}, remote write is snappy",
+                         Quote(encoding));
 }
 
 int HttpStatusOf(const absl::Status& status) {
@@ -104,8 +103,8 @@ struct RemoteWriter::Scratch {
 /// One request on its way through.
 class RemoteWriter::Request {
  public:
-  Request(RemoteWriter* writer, Scratch* scratch)
-      : writer_(*writer), scratch_(*scratch) {}
+  Request(RemoteWriter* writer, Scratch* scratch, WriteVersion version)
+      : writer_(*writer), scratch_(*scratch), version_(version) {}
 
   RemoteWriteResult Run(std::string_view body);
 
@@ -126,8 +125,16 @@ class RemoteWriter::Request {
     return series == 0 ? 0 : scratch_.request.series[series - 1].samples_end;
   }
 
+  const WriteRequest::Symbols* symbols() const {
+    return scratch_.request.symbol_table();
+  }
+  std::string LabelsText(size_t series) const {
+    return RawLabelsText(scratch_.request.series[series].labels, symbols());
+  }
+
   RemoteWriter& writer_;
   Scratch& scratch_;
+  const WriteVersion version_;
   std::unique_ptr<Appender> appender_;
   RemoteWriteResult result_;
   int64_t series_rejected_ = 0;
@@ -163,7 +170,10 @@ absl::Status RemoteWriter::Request::Decompress(std::string_view body) {
                              scratch_.message.data())) {
     return InvalidArgument("the body is corrupt snappy");
   }
-  return WalkWriteRequest({scratch_.message.data(), size}, &scratch_.request);
+  const std::string_view message(scratch_.message.data(), size);
+  return version_ == WriteVersion::k2
+             ? WalkWriteRequestV2(message, &scratch_.request)
+             : WalkWriteRequest(message, &scratch_.request);
 }
 
 RemoteWriteResult RemoteWriter::Request::Run(std::string_view body) {
@@ -197,7 +207,7 @@ absl::Status RemoteWriter::Request::ResolveMissing(size_t series) {
   const WriteRequest::Series& s = scratch_.request.series[series];
   const uint64_t epoch = appender_->series_epoch();
   writer_.series_missed_.fetch_add(1, std::memory_order_relaxed);
-  absl::StatusOr<Labels> labels = DecodeSeriesLabels(s.labels);
+  absl::StatusOr<Labels> labels = DecodeSeriesLabels(s.labels, symbols());
   if (!labels.ok()) {
     RejectSeries(series, Message(labels.status()));
     return absl::OkStatus();
@@ -218,7 +228,7 @@ void RemoteWriter::Request::RejectSeries(size_t series, std::string_view why) {
   ++series_rejected_;
   result_.samples_rejected += s.samples_end - SamplesBegin(series);
   if (named_.size() < kNamed) {
-    Name(fmt::format("{}: {}", RawLabelsText(s.labels), why));
+    Name(fmt::format("{}: {}", LabelsText(series), why));
   }
 }
 
@@ -237,18 +247,22 @@ void RemoteWriter::Request::FillFloats(WriteBatch* batch) {
   }
   batch->timestamps.swap(request.timestamps);
   batch->values.swap(request.values);
+  batch->start_timestamps.swap(request.start_timestamps);
   if (series_rejected_ == 0) return;
+  const bool starts = !batch->start_timestamps.empty();
   size_t kept = 0;
   for (size_t i = 0; i < batch->refs.size(); ++i) {
     if (batch->refs[i] == kNoSeries) continue;
     batch->refs[kept] = batch->refs[i];
     batch->timestamps[kept] = batch->timestamps[i];
     batch->values[kept] = batch->values[i];
+    if (starts) batch->start_timestamps[kept] = batch->start_timestamps[i];
     ++kept;
   }
   batch->refs.resize(kept);
   batch->timestamps.resize(kept);
   batch->values.resize(kept);
+  if (starts) batch->start_timestamps.resize(kept);
 }
 
 void RemoteWriter::Request::FillRest(WriteBatch* batch) {
@@ -258,18 +272,17 @@ void RemoteWriter::Request::FillRest(WriteBatch* batch) {
     if (ref == kNoSeries || h.histogram == nullptr) {
       ++result_.samples_rejected;
       if (ref != kNoSeries) {
-        Name(fmt::format("{} at {}: {}",
-                         RawLabelsText(request.series[h.series].labels),
-                         h.timestamp_ms, h.error));
+        Name(fmt::format("{} at {}: {}", LabelsText(h.series), h.timestamp_ms,
+                         h.error));
       }
       continue;
     }
     batch->histograms.push_back(
-        {ref, h.timestamp_ms, kNoStartTimestamp, h.histogram});
+        {ref, h.timestamp_ms, h.start_timestamp_ms, h.histogram});
   }
   for (const WriteRequest::ExemplarSample& e : request.exemplars) {
     const SeriesRef ref = scratch_.refs[e.series];
-    absl::StatusOr<Labels> labels = DecodeExemplarLabels(e.labels);
+    absl::StatusOr<Labels> labels = DecodeExemplarLabels(e.labels, symbols());
     if (ref == kNoSeries || !labels.ok()) {
       ++result_.exemplars_rejected;
       continue;
@@ -318,9 +331,8 @@ void RemoteWriter::Request::NameRejected(const WriteResult& written) {
         std::find(scratch_.refs.begin(), scratch_.refs.end(), r.ref);
     if (it == scratch_.refs.end()) continue;
     const size_t series = static_cast<size_t>(it - scratch_.refs.begin());
-    Name(fmt::format("{} at {}: {}",
-                     RawLabelsText(scratch_.request.series[series].labels),
-                     r.timestamp_ms, RejectionText(r.reason)));
+    Name(fmt::format("{} at {}: {}", LabelsText(series), r.timestamp_ms,
+                     RejectionText(r.reason)));
   }
 }
 
@@ -359,14 +371,16 @@ RemoteWriteResult RemoteWriter::Write(std::string_view content_type,
                                       std::string_view body) {
   requests_.fetch_add(1, std::memory_order_relaxed);
   RemoteWriteResult result;
-  std::string unsupported = CheckContentType(content_type);
-  if (unsupported.empty()) unsupported = CheckEncoding(content_encoding);
-  if (!unsupported.empty()) {
+  const absl::StatusOr<WriteVersion> version = VersionOf(content_type);
+  absl::Status supported = version.status();
+  supported.Update(CheckEncoding(content_encoding));
+  if (!supported.ok()) {
     result.http_status = 415;
-    result.text = std::move(unsupported);
+    result.text = fmt::format("{}\n", Message(supported));
   } else {
     std::unique_ptr<Scratch> scratch = TakeScratch();
-    result = Request(this, scratch.get()).Run(body);
+    result = Request(this, scratch.get(), *version).Run(body);
+    result.counts_asked = *version == WriteVersion::k2;
     ReturnScratch(std::move(scratch));
   }
   if (result.http_status != 204) ++requests_failed_;

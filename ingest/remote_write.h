@@ -30,6 +30,8 @@ struct RemoteWriteResult {
   int64_t exemplars_stored = 0;
   int64_t samples_rejected = 0;  ///< floats and histograms
   int64_t exemplars_rejected = 0;
+  /// The sender is of 2.0 and wants to be told what was stored.
+  bool counts_asked = false;
 };
 
 /// Totals since the start, for /metrics.
@@ -53,10 +55,11 @@ struct RemoteWriteOptions {
   size_t cache_entries_max = size_t{8} << 20;
 };
 
-/// Remote write 1.0, receiving side. A known series costs a hash of its raw
-/// label bytes and one look-up. Series are taken or rejected one by one: an
-/// invalid one does not stop the others. Rejected exemplars are counted, but do
-/// not make the answer a failure, as in Prometheus. Thread-safe.
+/// Remote write 1.0 and 2.0, receiving side. A known series costs a hash of its
+/// raw label bytes (2.0: of its symbols) and one look-up. Series are taken or
+/// rejected one by one: an invalid one does not stop the others. Rejected
+/// exemplars are counted, but do not make the answer a failure, as in
+/// Prometheus. Thread-safe.
 class RemoteWriter {
  public:
   explicit RemoteWriter(RemoteWriteOptions options);

@@ -25,6 +25,7 @@ struct RawHistogram {
   std::vector<double> custom_values;
   ResetHint hint = ResetHint::kUnknown;
   int64_t timestamp_ms = 0;
+  int64_t start_timestamp_ms = kNoStartTimestamp;
 };
 
 /// One more than there may be: then the histogram is refused, and reading on
@@ -110,6 +111,9 @@ bool ReadVarintField(uint32_t field, uint64_t v, RawHistogram* out) {
       return true;
     case 15:
       out->timestamp_ms = static_cast<int64_t>(v);
+      return true;
+    case 17:
+      out->start_timestamp_ms = static_cast<int64_t>(v);
       return true;
     default:
       return true;
@@ -232,12 +236,16 @@ absl::StatusOr<std::shared_ptr<const Histogram>> Finish(
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const Histogram>> DecodeHistogram(
-    std::string_view message, int64_t* timestamp_ms) {
+    std::string_view message, int64_t* timestamp_ms,
+    int64_t* start_timestamp_ms) {
   RawHistogram raw;
   for (WireReader reader(message); !reader.done();) {
     if (!ReadField(&reader, &raw)) return DataLoss("malformed histogram");
   }
   *timestamp_ms = raw.timestamp_ms;
+  if (start_timestamp_ms != nullptr) {
+    *start_timestamp_ms = raw.start_timestamp_ms;
+  }
   if (raw.is_float) {
     FloatHistogram h;
     h.count = raw.count_float;

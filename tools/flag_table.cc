@@ -171,7 +171,7 @@ constexpr FeatureSpec kFeatures[] = {
     {"search-api", "it has no effect here"},
     {"st-storage", ""},
     {"type-and-unit-labels", "it has no effect here"},
-    {"use-start-timestamps", "it has no effect here yet"},
+    {"use-start-timestamps", ""},
     {"use-uncached-io", "it has no effect here"},
     {"utf8-names", ""},
     {"xor2-encoding", ""},

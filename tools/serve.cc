@@ -104,6 +104,7 @@ DatabaseOptions DatabaseOptionsOf(const ServeFlags& flags,
   o.query_threads_max =
       static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   o.delayed_name_removal = flags.Feature("promql-delayed-name-removal");
+  o.use_start_timestamps = flags.Feature("use-start-timestamps");
   o.extra_scrape_metrics = flags.Feature("extra-scrape-metrics");
   o.logger = logger;
   return o;

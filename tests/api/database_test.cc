@@ -167,6 +167,15 @@ TEST_F(DatabaseTest, RemoteWrite) {
   answer = db_->RemoteWrite("x", "application/x-protobuf", "snappy");
   EXPECT_EQ(answer.status, 400);
   EXPECT_EQ(db_->RemoteWrites().requests_failed, 2);
+  EXPECT_TRUE(answer.headers.empty());
+  // A sender of 2.0 is told what was stored, also when nothing was.
+  answer = db_->RemoteWrite(
+      "x", "application/x-protobuf;proto=io.prometheus.write.v2.Request", "");
+  EXPECT_EQ(answer.status, 400);
+  ASSERT_EQ(answer.headers.size(), 3u);
+  EXPECT_EQ(answer.headers[0].first,
+            "X-Prometheus-Remote-Write-Samples-Written");
+  EXPECT_EQ(answer.headers[0].second, "0");
 }
 
 TEST_F(DatabaseTest, ReloadKeepsTheOldConfigurationOnErrors) {

@@ -56,6 +56,40 @@ TEST_F(RemoteWriteTest, StoresAndRemembersSeries) {
   EXPECT_EQ(writer_.Stats().samples, 6);
 }
 
+TEST_F(RemoteWriteTest, StoresVersion2AndItsStartTimestamps) {
+  constexpr char kV2[] =
+      "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+  const auto sample = [](double value, uint64_t time, uint64_t start) {
+    return ProtoWriter()
+        .Bytes(2, ProtoWriter()
+                      .Double(1, value)
+                      .Varint(2, time)
+                      .Varint(3, start)
+                      .str())
+        .str();
+  };
+  const auto refs = [](const std::vector<uint64_t>& refs) {
+    return ProtoWriter().PackedVarint(1, refs).str();
+  };
+  const std::string body = Snappy(WriteMessageV2(
+      {"", "__name__", "m", "n"},
+      {refs({1, 9}) + sample(7, 7, 6), refs({1, 2}) + sample(1, 1000, 500),
+       refs({1, 3}) + sample(2, 2000, 0)}));
+  for (int round = 0; round < 2; ++round) {
+    const RemoteWriteResult result = writer_.Write(kV2, "snappy", body);
+    EXPECT_EQ(result.http_status, 400);
+    EXPECT_TRUE(result.counts_asked);
+    EXPECT_EQ(result.samples_stored, 2);
+    EXPECT_EQ(result.samples_rejected, 1);
+    EXPECT_THAT(result.text, HasSubstr("refers to symbol 9 of 4"));
+  }
+  EXPECT_EQ(store_.resolves, 2);
+  const auto* m = store_.Find(Labels{{"__name__", "m"}});
+  EXPECT_EQ(m->floats.at(1000), 1);
+  EXPECT_EQ(m->starts.at(1000), 500);
+  EXPECT_TRUE(store_.Find(Labels{{"__name__", "n"}})->starts.empty());
+}
+
 TEST_F(RemoteWriteTest, ResolvesAgainInANewEpoch) {
   const std::string series = TimeSeries({{"__name__", "m"}}, {{1000, 1}});
   Write({series});
@@ -156,9 +190,10 @@ TEST_F(RemoteWriteTest, ContentTypesAndEncodings) {
       status("Application/X-Protobuf ; charset=utf-8", "Snappy").http_status,
       204);
   const auto v2 = status(
-      "application/x-protobuf;proto=io.prometheus.write.v2.Request", "snappy");
-  EXPECT_EQ(v2.http_status, 415);
-  EXPECT_THAT(v2.text, HasSubstr("remote write 2.0 is not supported yet"));
+      "application/x-protobuf; proto=io.prometheus.write.v2.Request", "snappy");
+  EXPECT_EQ(v2.http_status, 204);
+  EXPECT_TRUE(v2.counts_asked);
+  EXPECT_FALSE(status("application/x-protobuf", "snappy").counts_asked);
   EXPECT_EQ(status("application/x-protobuf;proto=x", "").http_status, 415);
   EXPECT_EQ(status("text/plain", "snappy").http_status, 415);
   EXPECT_EQ(status("application/json", "").http_status, 415);

@@ -18,7 +18,7 @@ class FakeAppender final : public Appender {
     ++store_.resolves;
     const auto [it, added] = store_.refs_.try_emplace(
         labels, static_cast<SeriesRef>(store_.series_.size()));
-    if (added) store_.series_.push_back({labels, {}, {}, {}});
+    if (added) store_.series_.push_back({labels, {}, {}, {}, {}});
     return it->second;
   }
 
@@ -36,6 +36,8 @@ class FakeAppender final : public Appender {
     WriteResult result;
     VARVE_CHECK(batch_.refs.size() == batch_.timestamps.size());
     VARVE_CHECK(batch_.refs.size() == batch_.values.size());
+    VARVE_CHECK(batch_.start_timestamps.empty() ||
+                batch_.start_timestamps.size() == batch_.refs.size());
     store_.samples += static_cast<int64_t>(batch_.size());
     if (store_.keep) {
       Floats(&result);
@@ -65,6 +67,11 @@ class FakeAppender final : public Appender {
         continue;
       }
       const auto [it, added] = floats.try_emplace(t, batch_.values[i]);
+      if (!batch_.start_timestamps.empty() &&
+          batch_.start_timestamps[i] != kNoStartTimestamp) {
+        store_.series_.at(batch_.refs[i]).starts[t] =
+            batch_.start_timestamps[i];
+      }
       if (!added && std::bit_cast<uint64_t>(it->second) !=
                         std::bit_cast<uint64_t>(batch_.values[i])) {
         Reject(Rejection::kDuplicate, batch_.refs[i], t, result);

@@ -19,6 +19,7 @@ class FakeStore {
   struct Series {
     Labels labels;
     std::map<int64_t, double> floats;
+    std::map<int64_t, int64_t> starts;  ///< of floats that have one
     std::map<int64_t, std::shared_ptr<const Histogram>> histograms;
     std::vector<Exemplar> exemplars;
   };

@@ -38,6 +38,13 @@ ProtoWriter& ProtoWriter::Bytes(uint32_t field, std::string_view bytes) {
   return *this;
 }
 
+ProtoWriter& ProtoWriter::PackedVarint(uint32_t field,
+                                       const std::vector<uint64_t>& values) {
+  ProtoWriter packed;
+  for (uint64_t v : values) packed.Raw(v);
+  return Bytes(field, packed.str());
+}
+
 ProtoWriter& ProtoWriter::PackedZigZag(uint32_t field,
                                        const std::vector<int64_t>& values) {
   ProtoWriter packed;
@@ -82,6 +89,14 @@ std::string TimeSeries(const MessageLabels& labels,
 std::string WriteMessage(const std::vector<std::string>& series) {
   ProtoWriter out;
   for (const std::string& s : series) out.Bytes(1, s);
+  return out.str();
+}
+
+std::string WriteMessageV2(const std::vector<std::string>& symbols,
+                           const std::vector<std::string>& series) {
+  ProtoWriter out;
+  for (const std::string& s : symbols) out.Bytes(4, s);
+  for (const std::string& s : series) out.Bytes(5, s);
   return out.str();
 }
 

@@ -8,7 +8,7 @@
 
 namespace varve {
 
-/// Builds remote-write 1.0 messages byte by byte, wrong ones too: nothing is
+/// Builds remote-write messages byte by byte, wrong ones too: nothing is
 /// sorted or checked.
 class ProtoWriter {
  public:
@@ -16,6 +16,8 @@ class ProtoWriter {
   ProtoWriter& ZigZag(uint32_t field, int64_t value);
   ProtoWriter& Double(uint32_t field, double value);
   ProtoWriter& Bytes(uint32_t field, std::string_view bytes);
+  ProtoWriter& PackedVarint(uint32_t field,
+                            const std::vector<uint64_t>& values);
   ProtoWriter& PackedZigZag(uint32_t field, const std::vector<int64_t>& values);
   ProtoWriter& PackedDouble(uint32_t field, const std::vector<double>& values);
   const std::string& str() const { return bytes_; }
@@ -41,6 +43,9 @@ std::string TimeSeries(const MessageLabels& labels,
                        std::string_view more = {});
 /// A WriteRequest of these TimeSeries.
 std::string WriteMessage(const std::vector<std::string>& series);
+/// A Request of remote write 2.0: symbols, then TimeSeries.
+std::string WriteMessageV2(const std::vector<std::string>& symbols,
+                           const std::vector<std::string>& series);
 /// A good integer histogram, of schema 1, with 7 observations.
 std::string HistogramMessage(int64_t timestamp_ms);
 std::string Snappy(std::string_view message);

@@ -98,8 +98,8 @@ def wrong_content_types():
         refused(send(Content_Type="application/x-protobuf", Content_Encoding="gzip"),
                 415, "snappy")
         refused(send(Content_Type="application/x-protobuf;"
-                     "proto=io.prometheus.write.v2.Request"),
-                415, "remote write 2.0 is not supported yet")
+                     "proto=io.prometheus.write.v3.Request"),
+                415, "io.prometheus.write.v2.Request")
         assert send(Content_Type="application/x-protobuf;proto=prometheus.WriteRequest",
                     Content_Encoding="snappy")[0] == 204
 
