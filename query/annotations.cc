@@ -103,6 +103,14 @@ void Annotations::MixedFloatsHistograms(std::string_view metric,
        position);
 }
 
+void Annotations::StartOverlap(std::string_view metric,
+                               PositionRange position) {
+  Warn(fmt::format("sample has start time that overlaps with previous sample "
+                   "timestamp for metric {}",
+                   Quote(metric)),
+       position);
+}
+
 void Annotations::MixedFloatsHistogramsInAggregation(PositionRange position) {
   Warn("encountered a mix of histograms and floats for aggregation", position);
 }

@@ -35,6 +35,8 @@ class Annotations {
   void MixedClassicNative(std::string_view metric, PositionRange position);
   void NotCounter(std::string_view metric, PositionRange position);
   void NotGauge(std::string_view metric, PositionRange position);
+  /// A counter is said to have begun before its previous sample.
+  void StartOverlap(std::string_view metric, PositionRange position);
   void MixedExponentialCustom(std::string_view metric, PositionRange position);
   void IncompatibleBuckets(std::string_view op, PositionRange position);
   /// `operation`: "addition", "subtraction" or "aggregation".

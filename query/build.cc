@@ -6,6 +6,7 @@
 #include "query/plan.h"
 #include "query/range_functions.h"
 #include "query/scan.h"
+#include "query/start_scan.h"
 #include "storage/check.h"
 #include "storage/status_macros.h"
 
@@ -15,8 +16,12 @@ namespace {
 absl::StatusOr<OperatorPtr> BuildTimestamp(const PlanNode& node,
                                            EvalContext& context,
                                            const StepGrid& grid) {
-  VARVE_ASSIGN_OR_RETURN(OperatorPtr op, MakeScan(*node.inputs[0], context,
-                                                  grid, ScanValue::kTimestamp));
+  const PlanNode& selector = *node.inputs[0];
+  VARVE_ASSIGN_OR_RETURN(
+      OperatorPtr op,
+      node.kind == PlanKind::kStartTimestamp
+          ? MakeStartScan(selector, context, grid)
+          : MakeScan(selector, context, grid, ScanValue::kTimestamp));
   if (context.options.delayed_name_removal) return op;
   return MakeMergeDuplicates(std::move(op), context, Duplicates::kMerge);
 }
@@ -73,6 +78,7 @@ absl::StatusOr<OperatorPtr> Build(const PlanNode& node, EvalContext& context,
     case PlanKind::kSelector:
       return MakeScan(node, context, grid, ScanValue::kSample);
     case PlanKind::kTimestamp:
+    case PlanKind::kStartTimestamp:
       return BuildTimestamp(node, context, grid);
     case PlanKind::kFunction:
       return BuildFunction(node, context, grid);

@@ -84,6 +84,13 @@ absl::StatusOr<OperatorPtr> MakeScalar(OperatorCall call) {
   return std::make_unique<ScalarOf>(call.context, std::move(call.arguments[0]));
 }
 
+/// start_timestamp() of anything but a selector: nothing. That of a selector is
+/// in start_scan.cc.
+absl::Status StartTimestamp(const FunctionCall& call, Row* row) {
+  row->Clear(call.grid.count);
+  return absl::OkStatus();
+}
+
 /// timestamp() of anything but a selector: the evaluation time.
 absl::Status Timestamp(const FunctionCall& call, Row* row) {
   for (size_t i = 0; i < row->values.size(); ++i) {
@@ -97,6 +104,7 @@ absl::Status Timestamp(const FunctionCall& call, Row* row) {
 constexpr FunctionImpl kFunctions[] = {
     {.name = "scalar", .make = MakeScalar},
     {.name = "time", .make = MakeTime},
+    {.name = "start_timestamp", .row = StartTimestamp, .histograms = true},
     {.name = "timestamp", .row = Timestamp, .histograms = true},
     {.name = "vector", .make = MakeVector},
 };

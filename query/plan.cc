@@ -238,11 +238,14 @@ class Planner {
       has_range = has_range || TypeOf(*argument) == ValueType::kMatrix;
     }
     PlanKind kind = has_range ? PlanKind::kRangeCall : PlanKind::kFunction;
-    if (call.function->name == "timestamp" && !inputs.empty() &&
-        inputs[0]->kind == ExprKind::kVectorSelector) {
-      kind = PlanKind::kTimestamp;
-    }
     const std::string_view name = call.function->name;
+    const bool own_time = (name == "timestamp" || name == "start_timestamp") &&
+                          !inputs.empty() &&
+                          inputs[0]->kind == ExprKind::kVectorSelector;
+    if (own_time) {
+      kind = name == "timestamp" ? PlanKind::kTimestamp
+                                 : PlanKind::kStartTimestamp;
+    }
     stats_calls_ += IsStatsCall(name) ? 1 : 0;
     bucket_calls_ += IsBucketCall(name) ? 1 : 0;
     VARVE_ASSIGN_OR_RETURN(
@@ -251,7 +254,7 @@ class Planner {
     bucket_calls_ -= IsBucketCall(name) ? 1 : 0;
     for (PlanPtr& input : c.node->inputs) {
       // The sample's own time is wanted, at every step.
-      if (kind == PlanKind::kTimestamp && input->kind == PlanKind::kInvariant) {
+      if (own_time && input->kind == PlanKind::kInvariant) {
         PlanPtr selector = std::move(input->inputs[0]);
         input = std::move(selector);
       }

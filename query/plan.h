@@ -20,12 +20,13 @@ inline constexpr int64_t kTimeMsMax = int64_t{1} << 61;
 enum class PlanKind : uint8_t {
   kNumber,
   kString,
-  kSelector,   ///< an instant vector selector
-  kRange,      ///< a range vector selector
-  kSubquery,   ///< input 0 on a grid of its own, as a range vector
-  kFunction,   ///< an instant function; the inputs are the arguments
-  kRangeCall,  ///< a function with a range vector among its arguments
-  kTimestamp,  ///< timestamp() directly over a selector (input 0)
+  kSelector,        ///< an instant vector selector
+  kRange,           ///< a range vector selector
+  kSubquery,        ///< input 0 on a grid of its own, as a range vector
+  kFunction,        ///< an instant function; the inputs are the arguments
+  kRangeCall,       ///< a function with a range vector among its arguments
+  kTimestamp,       ///< timestamp() directly over a selector (input 0)
+  kStartTimestamp,  ///< start_timestamp() likewise
   kAggregate,  ///< input 0 the vector, input 1 the parameter if there is one
   kBinary,
   kNegate,     ///< unary minus

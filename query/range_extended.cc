@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "query/range_histogram.h"
+#include "query/range_start.h"
 
 namespace varve::promql {
 namespace {

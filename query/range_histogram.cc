@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "query/histogram_arithmetic.h"
+#include "query/range_start.h"
 
 namespace varve::promql {
 namespace {
@@ -32,16 +33,24 @@ bool IsResetAt(const Window& w, size_t i, const FloatHistogram& before) {
          IsReset(*w.histograms[i], before);
 }
 
-/// The last histogram less the first one, plus what resets took away.
+/// A histogram without observations, as `like` lays its buckets out.
+FloatHistogram ZeroLike(const FloatHistogram& like) {
+  FloatHistogram zero;
+  zero.schema = like.schema;
+  zero.custom_values = like.custom_values;
+  return zero;
+}
+
+/// The last histogram less the first one (`from_zero`: less nothing), plus what
+/// resets took away.
 std::optional<FloatHistogram> Increase(const RangeCall& call, const Window& w,
-                                       bool counter) {
+                                       bool counter, bool from_zero) {
   const FloatHistogram& last = *w.histograms.back();
   const FloatHistogram* before = w.histograms.front().get();
   FloatHistogram nothing;
-  if (counter && IsResetAt(w, 1, *before)) {
+  if (counter && !from_zero && IsResetAt(w, 1, *before)) {
     // What stood before the reset is not looked at, so its layout is no matter.
-    nothing.schema = w.histograms[1]->schema;
-    nothing.custom_values = w.histograms[1]->custom_values;
+    nothing = ZeroLike(*w.histograms[1]);
     before = &nothing;
   }
   bool custom = UsesCustomBuckets(*before);
@@ -54,7 +63,7 @@ std::optional<FloatHistogram> Increase(const RangeCall& call, const Window& w,
     return std::nullopt;
   }
   HistogramSum sum(last);
-  if (!AddTo(&sum, *before, -1, call, w)) return std::nullopt;
+  if (!from_zero && !AddTo(&sum, *before, -1, call, w)) return std::nullopt;
   for (size_t i = 1; counter && i < w.histograms.size(); ++i) {
     if (IsResetAt(w, i, *before) && !AddTo(&sum, *before, 1, call, w)) {
       return std::nullopt;
@@ -66,17 +75,6 @@ std::optional<FloatHistogram> Increase(const RangeCall& call, const Window& w,
 }
 
 }  // namespace
-
-bool IsStartReset(std::span<const int64_t> starts,
-                  std::span<const int64_t> times, size_t i) {
-  if (starts.empty()) return false;
-  const int64_t start = starts[i];
-  if (start == kNoStartTimestamp || start >= times[i]) return false;
-  if (start != times[i - 1]) return start > times[i - 1];
-  // It points at the previous sample: a delta series, unless the start of that
-  // one is not known, either.
-  return starts[i - 1] != kNoStartTimestamp && starts[i - 1] < times[i - 1];
-}
 
 void RemarkHistogramKind(const RangeCall& call, const Window& w, bool counter) {
   Annotations& annotations = call.context.annotations;
@@ -95,11 +93,16 @@ void RemarkHistogramKind(const RangeCall& call, const Window& w, bool counter) {
 void HistogramRate(const RangeCall& call, const Window& w, bool counter,
                    double seconds, size_t step, Row* out) {
   RemarkHistogramKind(call, w, counter);
-  const std::optional<FloatHistogram> increase = Increase(call, w, counter);
+  const std::span<const int64_t> times = w.histogram_times;
+  const bool from_zero = counter && BeginsInside(w.histogram_starts, times, w);
+  const std::optional<FloatHistogram> increase =
+      Increase(call, w, counter, from_zero);
   if (!increase.has_value()) return;
+  if (counter) RemarkStartOverlap(call, w, w.histogram_starts, times);
   const auto e =
-      Extrapolate(w.histogram_times.front(), w.histogram_times.back(),
-                  w.histograms.size(), w.start_ms, w.end_ms);
+      from_zero ? ExtrapolateFromStart(w.histogram_starts.front(), times, w)
+                : Extrapolate(times.front(), times.back(), w.histograms.size(),
+                              w.start_ms, w.end_ms);
   double factor = e.factor;
   const double first = w.histograms.front()->count;
   if (counter && increase->count > 0 && first >= 0) {

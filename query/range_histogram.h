@@ -4,11 +4,6 @@
 
 namespace varve::promql {
 
-/// Does the start timestamp of sample i say that the counter began anew after
-/// sample i - 1? `starts` may be empty.
-bool IsStartReset(std::span<const int64_t> starts,
-                  std::span<const int64_t> times, size_t i);
-
 // Range functions of native histograms; the float side is in range_rate.cc.
 
 /// Remarks on histograms that are not what the function is for.
@@ -16,7 +11,7 @@ void RemarkHistogramKind(const RangeCall& call, const Window& window,
                          bool counter);
 
 /// rate, increase (counter) and delta of a window of at least two histograms
-/// and no floats; divided by `seconds`.
+/// (or one of a counter that BeginsInside) and no floats; divided by `seconds`.
 void HistogramRate(const RangeCall& call, const Window& window, bool counter,
                    double seconds, size_t step, Row* out);
 

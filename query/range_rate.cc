@@ -8,6 +8,7 @@
 #include "query/range_extended.h"
 #include "query/range_functions.h"
 #include "query/range_histogram.h"
+#include "query/range_start.h"
 #include "query/sliding.h"
 #include "storage/sample.h"
 #include "storage/status_macros.h"
@@ -41,25 +42,31 @@ absl::Status Extrapolated(const RangeCall& call, const Window& w, size_t step,
     call.context.annotations.MixedFloatsHistograms(w.metric, call.position());
     return absl::OkStatus();
   }
-  if (w.histograms.size() > 1) {
+  constexpr bool kCounter = kKind != Kind::kDelta;
+  if (w.histograms.size() > 1 ||
+      (kCounter && w.histograms.size() == 1 &&
+       BeginsInside(w.histogram_starts, w.histogram_times, w))) {
     const double seconds =
         kKind == Kind::kRate ? RangeSeconds(call.range.range_ms) : 1;
-    HistogramRate(call, w, kKind != Kind::kDelta, seconds, step, out);
+    HistogramRate(call, w, kCounter, seconds, step, out);
     return absl::OkStatus();
   }
   const size_t n = w.values.size();
-  if (n < 2) return absl::OkStatus();
-  double difference = w.values[n - 1] - w.values[0];
-  if (kKind != Kind::kDelta) {
-    for (size_t i = 1; i < n; ++i) {
-      if (w.values[i] < w.values[i - 1] || IsStartReset(w.starts, w.times, i)) {
-        difference += w.values[i - 1];
-      }
+  const bool from_zero =
+      kCounter && n > 0 && BeginsInside(w.starts, w.times, w);
+  if (n < 2 && !from_zero) return absl::OkStatus();
+  const double first = from_zero ? 0 : w.values[0];
+  double difference = w.values[n - 1] - first;
+  for (size_t i = 1; kCounter && i < n; ++i) {
+    if (w.values[i] < w.values[i - 1] || IsStartReset(w.starts, w.times, i)) {
+      difference += w.values[i - 1];
     }
   }
-  const auto e =
-      Extrapolate(w.times[0], w.times[n - 1], n, w.start_ms, w.end_ms);
-  out->SetFloat(step, difference * Factor(e, kKind, w.values[0], difference,
+  if (kCounter) RemarkStartOverlap(call, w, w.starts, w.times);
+  const auto e = from_zero ? ExtrapolateFromStart(w.starts[0], w.times, w)
+                           : Extrapolate(w.times[0], w.times[n - 1], n,
+                                         w.start_ms, w.end_ms);
+  out->SetFloat(step, difference * Factor(e, kKind, first, difference,
                                           RangeSeconds(call.range.range_ms)));
   return absl::OkStatus();
 }
