@@ -139,10 +139,6 @@ void ReadGlobalFiles(YamlReader* r, LoadState* state) {
   Globals& g = state->globals;
   r->String("query_log_file", &g.query_log_file);
   r->String("scrape_failure_log_file", &g.scrape_failure_log_file);
-  if (!g.query_log_file.empty()) {
-    state->Notice(r->Line("query_log_file"),
-                  "query_log_file has no effect yet");
-  }
   if (!g.scrape_failure_log_file.empty()) {
     state->Notice(r->Line("scrape_failure_log_file"),
                   "scrape_failure_log_file has no effect; failed scrapes are "

@@ -23,7 +23,7 @@ struct Config {
   int64_t rule_query_offset_ms = 0;
   /// Added on the way out, never stored. $VAR and ${VAR} are expanded.
   Labels external_labels;
-  /// Where to log queries; has no effect yet (a notice says so).
+  /// Where to log queries; "": nowhere.
   std::string query_log_file;
 
   /// Of this file and of scrape_config_files, in order.

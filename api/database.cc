@@ -92,6 +92,10 @@ class DatabaseImpl final : public Database {
   absl::Status CleanTombstones() override { return db_->CleanTombstones(); }
   DbStats Stats() const override { return db_->Stats(); }
   ScrapeStats Scrapes() const override { return scrapes_->Stats(); }
+  QueryLogSettings QueryLog() const override {
+    MutexLock lock(&mutex_);
+    return query_log_;
+  }
   RemoteWriteTotals RemoteWrites() const override;
   CardinalityStats Cardinality(size_t limit) const override {
     return db_->Cardinality(limit);
@@ -125,6 +129,7 @@ class DatabaseImpl final : public Database {
   CondVar wake_;
   std::shared_ptr<const promql::Engine> engine_ ABSL_GUARDED_BY(mutex_);
   ConfigStatus config_status_ ABSL_GUARDED_BY(mutex_);
+  QueryLogSettings query_log_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread watch_thread_;
 };
@@ -192,6 +197,7 @@ absl::Status DatabaseImpl::Apply(varve::Config config) {
                          "a changed storage.tsdb.retention.time takes effect "
                          "after a restart");
   }
+  query_log_ = {std::move(config.query_log_file), options_.clock->NowMs()};
   config_status_.yaml = std::move(config.yaml);
   config_status_.last_reload_ok = true;
   config_status_.last_error.clear();

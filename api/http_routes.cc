@@ -93,6 +93,8 @@ const std::vector<HttpRoutes::Route>& HttpRoutes::Table() {
       {"/api/v1/status/buildinfo", kGet, kAdmin, &R::BuildInfo, true},
       {"/api/v1/status/config", kGet, kAdmin, &R::ConfigText},
       {"/api/v1/status/flags", kGet, kAdmin, &R::Flags, true},
+      {"/api/v1/status/queries", kGet, kInline, &R::RunningQueries},
+      {"/api/v1/status/queries/*/cancel", kPost, kInline, &R::CancelQuery},
       {"/api/v1/status/runtimeinfo", kGet, kAdmin, &R::RuntimeInfo},
       {"/api/v1/status/tsdb", kGet, kAdmin, &R::TsdbStatus},
       {"/api/v1/status/walreplay", kGet, kAdmin, &R::WalReplay, true},
@@ -119,7 +121,8 @@ std::vector<HttpLaneOptions> HttpRoutes::Lanes(int queries_max) {
 
 HttpRoutes::HttpRoutes(HttpRoutesOptions options)
     : options_(std::move(options)),
-      started_ns_(options_.clock->NowMs() * 1'000'000) {}
+      started_ns_(options_.clock->NowMs() * 1'000'000),
+      query_log_(options_.fs, options_.clock, options_.logger) {}
 
 absl::StatusOr<std::unique_ptr<HttpRoutes>> HttpRoutes::Create(
     HttpRoutesOptions options) {

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "api/http_metrics.h"
+#include "api/http_query_log.h"
+#include "api/http_query_registry.h"
 #include "api/http_server.h"
 #include "api/varve.h"
 
@@ -26,6 +28,7 @@ struct HttpRoutesOptions {
   std::string cors_origin = ".*";
   /// A request to end the process, POST /-/quit.
   std::function<void()> quit;
+  FileSystem* fs = FileSystem::Posix();
   Clock* clock = Clock::System();
   Logger logger;
   /// Of the database that is being opened; null: unknown.
@@ -76,6 +79,12 @@ class HttpRoutes final : public HttpHandler {
   WebResponse FormatQueryText(WebRequest& request);
   WebResponse ParseQuery(WebRequest& request);
   WebResponse NotImplemented(WebRequest& request);
+  struct QueryCall;
+  WebResponse RunQuery(WebRequest& request, const QueryCall& call);
+
+  // http_routes_running.cc
+  WebResponse RunningQueries(WebRequest& request);
+  WebResponse CancelQuery(WebRequest& request);
 
   // http_routes_series.cc
   WebResponse Series(WebRequest& request);
@@ -122,6 +131,8 @@ class HttpRoutes final : public HttpHandler {
   std::atomic<Database*> database_{nullptr};
   std::atomic<const HttpServer*> server_{nullptr};
   HttpMetrics metrics_;
+  QueryRegistry running_;
+  QueryLog query_log_;
 };
 
 }  // namespace varve

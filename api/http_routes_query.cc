@@ -184,10 +184,10 @@ struct Timing {
   int64_t ended_ns;
 };
 
-std::string StatsJson(const WebRequest& request, const QueryResult& result,
+/// The object that `stats` asks for.
+std::string StatsJson(int64_t samples_total, int64_t samples_peak,
                       const Timing& timing) {
-  if (request.Param("stats").empty()) return "";
-  std::string out = ",\"stats\":";
+  std::string out;
   const double run = static_cast<double>(timing.ended_ns - timing.began_ns);
   const double wait = static_cast<double>(timing.began_ns - timing.arrived_ns);
   JsonWriter json(&out);
@@ -199,8 +199,8 @@ std::string StatsJson(const WebRequest& request, const QueryResult& result,
   json.Key("execQueueTime").Number(wait / 1e9);
   json.Key("execTotalTime").Number(run / 1e9);
   json.EndObject().Key("samples").BeginObject();
-  json.Field("totalQueryableSamples", result.samples_total);
-  json.Field("peakSamples", result.samples_peak);
+  json.Field("totalQueryableSamples", samples_total);
+  json.Field("peakSamples", samples_peak);
   json.EndObject().EndObject();
   return out;
 }
@@ -219,13 +219,6 @@ WebResponse QueryError(const absl::Status& status) {
       return ApiError(status);
   }
 }
-
-// What query and query_range have in common.
-struct QueryParams {
-  int64_t limit = 0;
-  int64_t timeout_ms = 0;  // 0: the database's
-  int64_t lookback_ms = 0;
-};
 
 // Below zero: the query may not run at all.
 absl::StatusOr<int64_t> TimeoutParam(const WebRequest& request) {
@@ -264,13 +257,11 @@ class CancelOnDisconnect {
   std::shared_ptr<HttpDisconnect> disconnect_;
 };
 
-WebResponse Answer(const WebRequest& request, QueryResult result, int64_t limit,
-                   const Timing& timing) {
+WebResponse Answer(QueryResult result, int64_t limit, std::string stats) {
   if (limit > 0 && result.series.size() > static_cast<size_t>(limit)) {
     result.series.resize(static_cast<size_t>(limit));
     result.warnings.emplace_back(kTruncatedWarning);
   }
-  std::string stats = StatsJson(request, result, timing);
   WebResponse response;
   response.Set("Content-Type", "application/json");
   response.more = [writer = std::make_shared<AnswerWriter>(
@@ -329,37 +320,66 @@ WebResponse QueueTimeout() {
 
 }  // namespace
 
-WebResponse HttpRoutes::Query(WebRequest& request) {
-  VARVE_API_ASSIGN(const int64_t limit, LimitParam(request));
-  VARVE_API_ASSIGN(const int64_t time,
-                   TimeParam(request, "time", options_.clock->NowMs()));
-  VARVE_API_ASSIGN(const int64_t timeout_ms, TimeoutParam(request));
-  VARVE_API_ASSIGN(const int64_t lookback_ms, LookbackParam(request));
-  const auto context = db().NewQueryContext(timeout_ms, request.arrived_ns);
-  CancelOnDisconnect cancel(request, context.get());
+/// What Query and QueryRange have in common, and what they do not.
+struct HttpRoutes::QueryCall {
+  RangeParams range;  ///< step_ms 0: an instant query, at start_ms
+  int64_t limit = 0;
+  int64_t timeout_ms = 0;
+  int64_t lookback_ms = 0;
+
+  absl::StatusOr<QueryResult> Run(const Database& db, QueryContext& context,
+                                  std::string_view query) const {
+    return range.step_ms == 0
+               ? db.Query(context, query, range.start_ms, lookback_ms)
+               : db.QueryRange(context, query, range.start_ms, range.end_ms,
+                               range.step_ms, lookback_ms);
+  }
+};
+
+WebResponse HttpRoutes::RunQuery(WebRequest& request, const QueryCall& call) {
+  const std::string query(request.Param("query"));
+  const auto context =
+      db().NewQueryContext(call.timeout_ms, request.arrived_ns);
+  const CancelOnDisconnect cancel(request, context.get());
+  const QueryRegistry::Running running(&running_, context.get(), query,
+                                       request.path, request.client);
   if (WaitedTooLong(request, *context)) return QueueTimeout();
   Timing timing{request.arrived_ns, options_.clock->MonotonicNs(), 0};
-  auto result = db().Query(*context, request.Param("query"), time, lookback_ms);
+  auto result = call.Run(db(), *context, query);
   timing.ended_ns = options_.clock->MonotonicNs();
+  std::string stats = result.ok() ? StatsJson(result->samples_total,
+                                              result->samples_peak, timing)
+                                  : StatsJson(context->samples(), 0, timing);
+  const QueryLogSettings log = db().QueryLog();
+  if (!log.path.empty()) {
+    query_log_.Add(
+        log, {query, call.range.start_ms, call.range.end_ms, call.range.step_ms,
+              stats, std::string(Message(result.status())), request.client,
+              request.method, request.path});
+  }
   if (!result.ok()) return QueryError(result.status());
-  return Answer(request, *std::move(result), limit, timing);
+  stats = request.Param("stats").empty() ? "" : ",\"stats\":" + stats;
+  return Answer(*std::move(result), call.limit, std::move(stats));
+}
+
+WebResponse HttpRoutes::Query(WebRequest& request) {
+  QueryCall call;
+  VARVE_API_ASSIGN(call.limit, LimitParam(request));
+  VARVE_API_ASSIGN(call.range.start_ms,
+                   TimeParam(request, "time", options_.clock->NowMs()));
+  call.range.end_ms = call.range.start_ms;
+  VARVE_API_ASSIGN(call.timeout_ms, TimeoutParam(request));
+  VARVE_API_ASSIGN(call.lookback_ms, LookbackParam(request));
+  return RunQuery(request, call);
 }
 
 WebResponse HttpRoutes::QueryRange(WebRequest& request) {
-  VARVE_API_ASSIGN(const int64_t limit, LimitParam(request));
-  VARVE_API_ASSIGN(const RangeParams range, ParseRange(request));
-  VARVE_API_ASSIGN(const int64_t timeout_ms, TimeoutParam(request));
-  VARVE_API_ASSIGN(const int64_t lookback_ms, LookbackParam(request));
-  const auto context = db().NewQueryContext(timeout_ms, request.arrived_ns);
-  CancelOnDisconnect cancel(request, context.get());
-  if (WaitedTooLong(request, *context)) return QueueTimeout();
-  Timing timing{request.arrived_ns, options_.clock->MonotonicNs(), 0};
-  auto result =
-      db().QueryRange(*context, request.Param("query"), range.start_ms,
-                      range.end_ms, range.step_ms, lookback_ms);
-  timing.ended_ns = options_.clock->MonotonicNs();
-  if (!result.ok()) return QueryError(result.status());
-  return Answer(request, *std::move(result), limit, timing);
+  QueryCall call;
+  VARVE_API_ASSIGN(call.limit, LimitParam(request));
+  VARVE_API_ASSIGN(call.range, ParseRange(request));
+  VARVE_API_ASSIGN(call.timeout_ms, TimeoutParam(request));
+  VARVE_API_ASSIGN(call.lookback_ms, LookbackParam(request));
+  return RunQuery(request, call);
 }
 
 WebResponse HttpRoutes::QueryExemplars(WebRequest& request) {

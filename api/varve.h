@@ -121,6 +121,14 @@ struct ListingRange {
   int64_t limit = 0;  ///< 0: none
 };
 
+/// Where queries are logged. `path` "": nowhere.
+struct QueryLogSettings {
+  std::string path;
+  int64_t loaded_ms = 0;  ///< when the configuration was loaded
+  friend bool operator==(const QueryLogSettings&,
+                         const QueryLogSettings&) = default;
+};
+
 struct ConfigStatus {
   /// The whole configuration, defaults filled in, secrets hidden.
   std::string yaml;
@@ -191,6 +199,8 @@ class Database {
   /// Reads the configuration file again. InvalidArgument: the old one stays.
   virtual absl::Status Reload() = 0;
   virtual ConfigStatus Config() const = 0;
+  /// global.query_log_file; whoever serves queries writes it.
+  virtual QueryLogSettings QueryLog() const = 0;
 
   /// Returns when everything accepted so far has its final form on disk.
   virtual absl::Status Flush() = 0;

@@ -1,4 +1,5 @@
-// The program: `varve [serve] [flags]`, `varve verify DIR`, `varve repair DIR`.
+// The program: `varve [serve] [flags]`, `varve query`, `varve verify DIR`,
+// `varve repair DIR`.
 
 #include "api/varve.h"
 
@@ -9,6 +10,7 @@
 
 #include "tools/data_commands.h"
 #include "tools/flags.h"
+#include "tools/query_command.h"
 #include "tools/serve.h"
 
 namespace {
@@ -42,6 +44,8 @@ int main(int argc, char** argv) {
   app.add_subcommand("serve", "Run the server.")->fallthrough();
   varve::DataCommands data;
   data.AddTo(&app);
+  varve::QueryCommand query;
+  query.AddTo(&app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& e) {
@@ -56,6 +60,7 @@ int main(int argc, char** argv) {
   }
   int exit_code = 0;
   if (data.Run(&exit_code)) return exit_code;
+  if (query.Run(&exit_code)) return exit_code;
   if (absl::Status s = flags.Check(); !s.ok()) {
     fmt::print(stderr, "varve: {}\n", varve::Message(s));
     return kUsageError;

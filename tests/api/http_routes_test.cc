@@ -3,8 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <span>
+#include <thread>
+
 #include "api/http_params.h"
 #include "tests/support/fake_database.h"
+#include "tests/support/memory_file_system.h"
 
 namespace varve {
 namespace {
@@ -68,6 +73,60 @@ class HttpRoutesTest : public testing::Test {
   FakeDatabase db_;
   std::unique_ptr<HttpRoutes> routes_;
 };
+
+TEST_F(HttpRoutesTest, ListsAndCancelsARunningQuery) {
+  EXPECT_EQ(Get("/api/v1/status/queries"),
+            R"(200 {"status":"success","data":{"queries":[]}})");
+  // Would sort some 20,000 values 43,200 times.
+  WebResponse answer;
+  std::thread query([this, &answer] {
+    answer = Call("GET",
+                  "/api/v1/query?time=60&query=sum_over_time(quantile_over_"
+                  "time(0.5,vector(time())[6h:1s])[12h:1s])");
+  });
+  std::string list;
+  while (list.find(R"("query":"sum_over_time(quantile)") == std::string::npos) {
+    std::this_thread::yield();
+    list = Get("/api/v1/status/queries");
+  }
+  EXPECT_THAT(list, HasSubstr(R"("path":"/api/v1/query","client":"")"));
+  EXPECT_THAT(list, HasSubstr(R"("samples":)"));
+  EXPECT_EQ(Call("POST", "/api/v1/status/queries/99/cancel").status, 404);
+  EXPECT_EQ(Call("POST", "/api/v1/status/queries/x/cancel").status, 404);
+  EXPECT_EQ(Call("GET", "/api/v1/status/queries/1/cancel").status, 405);
+  const size_t id = list.find(R"("id":")") + 6;
+  const std::string number = list.substr(id, list.find('"', id) - id);
+  const WebResponse cancel =
+      Call("POST", "/api/v1/status/queries/" + number + "/cancel");
+  EXPECT_EQ(cancel.status, 200);
+  query.join();
+  EXPECT_EQ(answer.status, 499);
+  EXPECT_THAT(answer.body, HasSubstr(R"("errorType":"canceled")"));
+  EXPECT_EQ(Get("/api/v1/status/queries"),
+            R"(200 {"status":"success","data":{"queries":[]}})");
+}
+
+TEST_F(HttpRoutesTest, QueriesAreLogged) {
+  MemoryFileSystem fs;
+  HttpRoutesOptions options;
+  options.fs = &fs;
+  Start(std::move(options));
+  ASSERT_TRUE(fs.CreateDir("/d").ok());
+  Get("/api/v1/query?query=up&time=60");
+  EXPECT_FALSE(*fs.Exists("/d/log"));
+  db_.query_log = {"/d/log", 1};
+  Get("/api/v1/query?query=up&time=60");
+  Get("/api/v1/query?query=)");
+  auto file = fs.OpenRandomAccess("/d/log");
+  ASSERT_TRUE(file.ok());
+  std::string text(*(*file)->Size(), '\0');
+  ASSERT_TRUE((*file)->ReadExactly(0, std::span<char>(text)).ok());
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2);
+  EXPECT_THAT(text, HasSubstr(R"("params":{"query":"up",)"
+                              R"("start":"1970-01-01T00:01:00.000Z")"));
+  EXPECT_THAT(text, HasSubstr(R"("totalQueryableSamples":2)"));
+  EXPECT_THAT(text, HasSubstr(R"("error":"1:2: parse error)"));
+}
 
 constexpr std::string_view kBad =
     R"(400 {"status":"error","errorType":"bad_data","error":)";
@@ -415,7 +474,8 @@ TEST_F(HttpRoutesTest, LifecycleAndAdminNeedTheirFlags) {
   EXPECT_EQ(Get("/-/reload"), "405 Only POST or PUT requests allowed");
   EXPECT_EQ(Call("POST", "/-/reload").body, "Lifecycle API is not enabled.");
   EXPECT_EQ(Call("POST", "/-/quit").status, 403);
-  for (const char* what : {"flush", "snapshot", "delete_series", "clean_tombstones"}) {
+  for (const char* what :
+       {"flush", "snapshot", "delete_series", "clean_tombstones"}) {
     const WebResponse r =
         Call("POST", fmt::format("/api/v1/admin/tsdb/{}", what));
     EXPECT_EQ(r.status, 500);

@@ -21,6 +21,7 @@ class FakeDatabase final : public Database {
   std::vector<std::pair<std::string, Metadata>> metadata;
   std::vector<ExemplarSeries> exemplars;
   ConfigStatus config;
+  QueryLogSettings query_log;
   DbStats stats;
   CardinalityStats cardinality;
   RemoteWriteAnswer write_answer;
@@ -69,6 +70,7 @@ class FakeDatabase final : public Database {
   }
   absl::Status Reload() override { return reload_status; }
   ConfigStatus Config() const override { return config; }
+  QueryLogSettings QueryLog() const override { return query_log; }
   absl::Status Flush() override { return flush_status; }
   absl::StatusOr<std::string> Snapshot(bool skip_head) override {
     if (!flush_status.ok()) return flush_status;
