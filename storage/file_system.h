@@ -23,6 +23,11 @@ class WritableFile {
   virtual absl::Status Sync() = 0;
   /// Cuts the file to `size` bytes; the next Append goes there.
   virtual absl::Status Truncate(uint64_t size) = 0;
+  /// Takes room on the disk for the first `bytes` bytes of the file, whose size
+  /// stays as it is; Close gives back what was not written. A hint: no error
+  /// where the file system cannot do it, and an error means only that the room
+  /// was not to be had.
+  virtual absl::Status Reserve(uint64_t bytes) = 0;
   virtual absl::Status Close() = 0;
   virtual uint64_t size() const = 0;
 };

@@ -104,7 +104,23 @@ class PosixWritableFile final : public WritableFile {
     return absl::OkStatus();
   }
 
+  absl::Status Reserve(uint64_t bytes) override {
+    if (bytes <= size_) return absl::OkStatus();
+    int result;
+    do {
+      result =
+          ::fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(size_),
+                      static_cast<off_t>(bytes - size_));
+    } while (result != 0 && errno == EINTR);
+    reserved_ = reserved_ || result == 0 || errno == ENOSPC;
+    if (result == 0 || errno == EOPNOTSUPP) return absl::OkStatus();
+    return ErrnoStatus("reserve room for", path_, errno);
+  }
+
   absl::Status Close() override {
+    // Frees what lies behind the end.
+    if (reserved_ && fd_.get() >= 0) VARVE_RETURN_IF_ERROR(Truncate(size_));
+    reserved_ = false;
     const int fd = fd_.Release();
     if (fd >= 0 && ::close(fd) != 0 && errno != EINTR) {
       return ErrnoStatus("close", path_, errno);
@@ -140,6 +156,7 @@ class PosixWritableFile final : public WritableFile {
 
   const std::string path_;
   Fd fd_;
+  bool reserved_ = false;  ///< there may be room behind the end
   uint64_t size_;
 };
 

@@ -13,6 +13,9 @@ constexpr int64_t kSyncIntervalNs = 1'000'000'000;
 /// A group is closed at so many bytes, so that the first of it need not wait
 /// for long.
 constexpr size_t kGroupBytesMax = size_t{4} << 20;
+/// A segment's room on the disk is taken in steps of so much, so that it lies
+/// in few pieces and a sync has less to write down.
+constexpr uint64_t kReserveBytes = uint64_t{4} << 20;
 /// A checkpoint is synced in steps of so much, so that its end is no burst that
 /// holds up the syncs of the log.
 constexpr uint64_t kCheckpointSyncBytes = uint64_t{16} << 20;
@@ -172,6 +175,7 @@ absl::Status Wal::WriteGroup(std::string_view series,
   absl::Status status = AppendGroup(series, commits);
   if (!status.ok()) {
     // Whole records only: what was written of the group is taken back.
+    reserved_ = 0;
     if (!file_->Truncate(start).ok()) AbandonSegment();
     return status;
   }
@@ -209,6 +213,11 @@ absl::Status Wal::AppendGroup(std::string_view series,
   for (const Waiter* commit : commits) {
     add(WalRecordType::kCommit, commit->payload);
   }
+  if (offset > reserved_) {
+    reserved_ = offset + kReserveBytes;
+    // If there is not so much room, the write tells whether there is enough.
+    file_->Reserve(reserved_).IgnoreError();
+  }
   return file_->Append(std::span<const std::string_view>(pieces_));
 }
 
@@ -237,6 +246,7 @@ absl::Status Wal::OpenSegment() {
     return status;
   }
   segment_ = segment;
+  reserved_ = 0;
   MutexLock lock(&mutex_);
   segment_bytes_[segment] = file_->size();
   return absl::OkStatus();

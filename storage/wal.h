@@ -220,6 +220,7 @@ class Wal {
 
   // Of the front of the queue.
   std::unique_ptr<WritableFile> file_;
+  uint64_t reserved_ = 0;  ///< the file has room on the disk up to here
   std::string headers_;
   std::vector<std::string_view> pieces_;
 };

@@ -1,9 +1,11 @@
 #include "storage/file_system.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 
+#include "storage/check.h"
 #include "storage/status_macros.h"
 #include "tests/support/test_directory.h"
 
@@ -130,6 +132,26 @@ TEST_F(PosixFileSystemTest, WriteFileAtomicallyReplaces) {
   ASSERT_TRUE(WriteFileAtomically(fs_, Path("f"), "new").ok());
   EXPECT_EQ(Read(Path("f")), "new");
   EXPECT_EQ(fs_->List(directory_.path())->size(), 1u);
+}
+
+TEST_F(PosixFileSystemTest, ReservedRoomIsBehindTheEndUntilClosed) {
+  const auto room = [&] {
+    struct stat info;
+    VARVE_CHECK(::stat(Path("f").c_str(), &info) == 0);
+    return info.st_blocks * 512;
+  };
+  auto file = fs_->OpenWritable(Path("f"), WriteMode::kCreateOrTruncate);
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE((*file)->Append("some").ok());
+  ASSERT_TRUE((*file)->Reserve(1 << 20).ok());
+  EXPECT_EQ((*file)->size(), 4u);
+  EXPECT_EQ(Read(Path("f")), "some");
+  const auto reserved = room();
+  ASSERT_TRUE((*file)->Append(" bytes").ok());
+  ASSERT_TRUE((*file)->Close().ok());
+  EXPECT_EQ(Read(Path("f")), "some bytes");
+  EXPECT_LT(room(), 1 << 20);
+  if (reserved < 1 << 20) GTEST_SKIP() << "not on this file system";
 }
 
 TEST_F(PosixFileSystemTest, FreeBytesIsPositive) {

@@ -364,5 +364,23 @@ TEST(Wal, IntervalModeSyncsAfterASecond) {
   EXPECT_EQ(Read(disk.CrashImage().get(), &report), Records{"2:a"});
 }
 
+TEST(Wal, GoesOnWithoutReservedRoom) {
+  MemoryFileSystem memory;
+  ASSERT_TRUE(memory.CreateDir("/wal").ok());
+  FaultFileSystem fault(&memory);
+  fault.FailAll(absl::ResourceExhaustedError("no space left"),
+                FaultFileSystem::kReserve);
+  auto wal = OpenWal(OptionsOn(&fault));
+  const std::string payload(1 << 20, 'x');
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(wal->LogCommit(payload).ok());
+  // Asked for once per step, not with every write.
+  const int64_t asked = fault.calls(FaultFileSystem::kReserve);
+  EXPECT_GE(asked, 2);
+  EXPECT_LE(asked, 4);
+  ASSERT_TRUE(wal->Close().ok());
+  WalReadReport report;
+  EXPECT_EQ(Read(&memory, &report).size(), 10u);
+}
+
 }  // namespace
 }  // namespace varve

@@ -74,6 +74,10 @@ class FaultWritableFile final : public WritableFile {
     VARVE_RETURN_IF_ERROR(state_->Enter(FaultFileSystem::kTruncate, path_));
     return base_->Truncate(size);
   }
+  absl::Status Reserve(uint64_t bytes) override {
+    VARVE_RETURN_IF_ERROR(state_->Enter(FaultFileSystem::kReserve, path_));
+    return base_->Reserve(bytes);
+  }
   absl::Status Close() override {
     VARVE_RETURN_IF_ERROR(state_->Enter(FaultFileSystem::kClose, path_));
     return base_->Close();

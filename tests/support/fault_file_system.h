@@ -34,6 +34,7 @@ class FaultFileSystem final : public FileSystem {
     kHardLink = 1 << 13,
     kLock = 1 << 14,
     kFreeBytes = 1 << 15,
+    kReserve = 1 << 16,  ///< no write: whoever asks goes on without
 
     kAll = 0xffffffff,
     /// The calls that change the disk.

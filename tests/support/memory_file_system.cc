@@ -216,6 +216,7 @@ class MemoryWritableFile final : public WritableFile {
     at_ = size;
     return absl::OkStatus();
   }
+  absl::Status Reserve(uint64_t) override { return absl::OkStatus(); }
   absl::Status Close() override { return absl::OkStatus(); }
   uint64_t size() const override { return at_; }
 
