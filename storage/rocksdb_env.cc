@@ -6,6 +6,7 @@
 #include <cstdarg>
 #include <cstdio>
 
+#include "storage/sst_check.h"
 #include "storage/status_macros.h"
 
 namespace varve {
@@ -146,6 +147,10 @@ class EnvFileSystem final : public rocksdb::FileSystem {
       IODebugContext*) override {
     auto file = fs_->OpenRandomAccess(path);
     if (!file.ok()) return ToIOStatus(file.status());
+    if (path.ends_with(".sst")) {
+      const absl::Status good = CheckSst(**file, path);
+      if (!good.ok()) return ToIOStatus(good);
+    }
     *result = std::make_unique<EnvRandomAccessFile>(*std::move(file));
     return IOStatus::OK();
   }

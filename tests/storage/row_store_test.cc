@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "storage/check.h"
+#include "storage/sst_check.h"
 #include "storage/status_macros.h"
 #include "tests/support/fault_file_system.h"
 #include "tests/support/memory_file_system.h"
@@ -141,6 +143,41 @@ TEST(RowStore, AMissingOrDamagedIndexFileCostsOnlyItself) {
     EXPECT_EQ(Value(*store, Family::kIndex, "y000001"), "1");
     EXPECT_EQ(Value(*store, Family::kManifest, "a"), "1");
     EXPECT_TRUE(Put(store.get(), "b", "1").ok());
+  }
+}
+
+TEST(RowStore, NoByteOfATableFileEndsTheProcess) {
+  MemoryFileSystem fs;
+  auto store = Open(&fs);
+  ASSERT_TRUE(IngestRows(store.get(), "x", 10).ok());
+  std::string path;
+  for (const RowStore::File& file : store->Files()) {
+    if (file.name.ends_with(".sst")) path = "/data/index/" + file.name;
+  }
+  ASSERT_FALSE(path.empty());
+  store.reset();
+  const auto check = [&] {
+    const auto file = fs.OpenRandomAccess(path);
+    VARVE_CHECK(file.ok());
+    return CheckSst(**file, path);
+  };
+  ASSERT_TRUE(check().ok()) << check();
+  const std::string good = *ReadFile(&fs, path, 1 << 20);
+  int found = 0;
+  for (size_t at = 0; at < good.size(); ++at) {
+    for (const int change : {0xff, 1, 0x80}) {
+      std::string bytes = good;
+      bytes[at] = static_cast<char>(bytes[at] ^ change);
+      ASSERT_TRUE(WriteFileAtomically(&fs, path, bytes).ok());
+      found += !check().ok();
+    }
+    if (at % 16 == 0) Open(&fs);  // with the last change, whatever it costs
+  }
+  // Properties and metaindex are most of so small a file.
+  EXPECT_GT(found, static_cast<int>(good.size()));
+  for (size_t size = 0; size < good.size(); ++size) {
+    ASSERT_TRUE(WriteFileAtomically(&fs, path, good.substr(0, size)).ok());
+    ASSERT_FALSE(check().ok()) << size;
   }
 }
 

@@ -46,8 +46,8 @@ def test_installed_package():
         cache = open(BUILD + "/CMakeCache.txt").read()
         flags = [l.split("=", 1)[1] for l in cache.splitlines() if l.startswith("VARVE_SANITIZE:")][0]
         more = ["-DCMAKE_CXX_FLAGS=-fsanitize=" + flags] if flags else []
-        run("cmake", "-S", consumer, "-B", consumer + "/build", "-DCMAKE_PREFIX_PATH=" + prefix,
-            "-DCMAKE_BUILD_TYPE=Debug", *more)
+        run("cmake", "-G", "Ninja", "-S", consumer, "-B", consumer + "/build",
+            "-DCMAKE_PREFIX_PATH=" + prefix, "-DCMAKE_BUILD_TYPE=Debug", *more)
         run("cmake", "--build", consumer + "/build")
         check_example(consumer + "/build/consumer", directory + "/data")
 
