@@ -158,24 +158,50 @@ absl::StatusOr<std::shared_ptr<const Block::Group>> BlockReader::Group(
   return group;
 }
 
-absl::StatusOr<std::shared_ptr<const std::string>> BlockReader::ReadWindow(
-    uint64_t offset, uint64_t size, bool ahead, uint64_t* begin) const {
+absl::Status BlockReader::ReadWindow(uint64_t offset, uint64_t size, bool ahead,
+                                     Window* window) const {
   const PagedSection& data = block_->data();
-  *begin = offset - offset % kBlockPageBytes;
-  const uint64_t need = offset + size - *begin;
+  const uint64_t begin = offset - offset % kBlockPageBytes;
+  const uint64_t need = offset + size - begin;
   const uint64_t pages = (need + kBlockPageBytes - 1) / kBlockPageBytes;
   const uint64_t need_end =
-      std::min(data.size(), *begin + pages * kBlockPageBytes);
-  const uint64_t ahead_end = std::min(data.size(), *begin + kReadAheadBytes);
-  auto bytes = std::make_shared<std::string>();
+      std::min(data.size(), begin + pages * kBlockPageBytes);
+  const uint64_t ahead_end = std::min(data.size(), begin + kReadAheadBytes);
+  window->offset = begin;
+  std::string* bytes = window->bytes.get();
   if (ahead && ahead_end > need_end &&
-      data.ReadPages(*begin, ahead_end - *begin, bytes.get()).ok()) {
-    return std::shared_ptr<const std::string>(std::move(bytes));
+      data.ReadPages(begin, ahead_end - begin, bytes).ok()) {
+    return absl::OkStatus();
   }
   // Also when a page further ahead is damaged: the one that is wanted may be
   // well.
-  VARVE_RETURN_IF_ERROR(data.ReadPages(*begin, need_end - *begin, bytes.get()));
-  return std::shared_ptr<const std::string>(std::move(bytes));
+  return data.ReadPages(begin, need_end - begin, bytes);
+}
+
+/// The window that was not used for the longest time, with the memory of it if
+/// nobody has a view of it: large buffers cost more to make than to fill.
+BlockReader::Window BlockReader::TakeOldest() {
+  MutexLock lock(&mutex_);
+  Window& oldest = *std::min_element(
+      windows_.begin(), windows_.end(),
+      [](const Window& a, const Window& b) { return a.used < b.used; });
+  Window taken = std::move(oldest);
+  oldest = Window();
+  // Copying the pointer synchronizes with those who have let go of theirs.
+  const std::shared_ptr<std::string> copy = taken.bytes;
+  if (copy == nullptr || copy.use_count() > 2) {
+    taken.bytes = std::make_shared<std::string>();
+  }
+  return taken;
+}
+
+void BlockReader::PutBack(Window window) {
+  MutexLock lock(&mutex_);
+  window.used = ++uses_;
+  *std::min_element(windows_.begin(), windows_.end(),
+                    [](const Window& a, const Window& b) {
+                      return a.used < b.used;
+                    }) = std::move(window);
 }
 
 absl::StatusOr<BlockReader::View> BlockReader::ReadData(uint64_t offset,
@@ -199,17 +225,11 @@ absl::StatusOr<BlockReader::View> BlockReader::ReadData(uint64_t offset,
       ahead |= offset + size > end && offset < end + kBlockPageBytes;
     }
   }
-  Window read;
-  VARVE_ASSIGN_OR_RETURN(read.bytes,
-                         ReadWindow(offset, size, ahead, &read.offset));
+  Window read = TakeOldest();
+  VARVE_RETURN_IF_ERROR(ReadWindow(offset, size, ahead, &read));
   View view{std::string_view(*read.bytes).substr(offset - read.offset, size),
             read.bytes};
-  MutexLock lock(&mutex_);
-  read.used = ++uses_;
-  *std::min_element(windows_.begin(), windows_.end(),
-                    [](const Window& a, const Window& b) {
-                      return a.used < b.used;
-                    }) = std::move(read);
+  PutBack(std::move(read));
   return view;
 }
 
@@ -307,9 +327,14 @@ absl::StatusOr<bool> BlockReader::Decode(const Block::Chunk& chunk,
                                          const RawChunk& raw,
                                          SampleColumns* out) const {
   const TimestampColumn* column = raw.times.get();
-  out->Clear();
-  if (column->timestamps.empty()) return false;
-  if (const absl::Status s = GetChunk(raw.body, column->count, out); !s.ok()) {
+  if (column->timestamps.empty()) {
+    out->Clear();
+    return false;
+  }
+  if (const absl::Status s =
+          GetChunk(raw.body, column->count, out, presence_only_);
+      !s.ok()) {
+    out->Clear();
     return At(block_->path(), chunk.offset, s);
   }
   const size_t size = column->timestamps.size();
@@ -322,7 +347,8 @@ absl::StatusOr<bool> BlockReader::Decode(const Block::Chunk& chunk,
   cut(&out->values);
   cut(&out->histograms);
   cut(&out->start_timestamps);
-  out->timestamps = column->timestamps;
+  // They are there already if `out` is what a neighbour's chunk was read into.
+  if (out->timestamps_id != column->id) out->timestamps = column->timestamps;
   out->timestamps_id = column->id;
   return true;
 }

@@ -78,14 +78,18 @@ struct TimestampColumn {
 class BlockReader {
  public:
   BlockReader(std::shared_ptr<const Block> block, int64_t start_ms,
-              int64_t end_ms)
-      : block_(std::move(block)), start_ms_(start_ms), end_ms_(end_ms) {}
+              int64_t end_ms, bool presence_only = false)
+      : block_(std::move(block)),
+        start_ms_(start_ms),
+        end_ms_(end_ms),
+        presence_only_(presence_only) {}
 
   const Block& block() const { return *block_; }
   TimeRange range() const { return {start_ms_, end_ms_}; }
   absl::StatusOr<std::shared_ptr<const Block::Group>> Group(uint32_t series);
   /// The part of the chunk that lies in the time range, into `out`; false when
-  /// there is none. Errors name file and offset.
+  /// there is none. Errors name file and offset. Timestamps that `out` has from
+  /// an earlier call, which their id tells, are not copied again.
   absl::StatusOr<bool> Read(const Block::Chunk& chunk, SampleColumns* out);
 
   using TimestampsPtr = std::shared_ptr<const TimestampColumn>;
@@ -106,8 +110,8 @@ class BlockReader {
   /// Some pages of the data section.
   struct Window {
     uint64_t offset = 0;
-    std::shared_ptr<const std::string> bytes;
-    uint64_t used = 0;  // when it was last used
+    std::shared_ptr<std::string> bytes;  // stays as it is in windows_
+    uint64_t used = 0;                   // when it was last used
   };
   /// Bytes of the data section; `pin` keeps them.
   struct View {
@@ -119,8 +123,10 @@ class BlockReader {
   /// The body that the chunk at `offset` refers to.
   absl::StatusOr<View> ReadReference(uint64_t offset,
                                      std::string_view reference);
-  absl::StatusOr<std::shared_ptr<const std::string>> ReadWindow(
-      uint64_t offset, uint64_t size, bool ahead, uint64_t* begin) const;
+  absl::Status ReadWindow(uint64_t offset, uint64_t size, bool ahead,
+                          Window* window) const;
+  Window TakeOldest();
+  void PutBack(Window window);
   absl::StatusOr<TimestampsPtr> Timestamps(const Block::Chunk& chunk,
                                            std::string_view chunk_bytes);
   absl::StatusOr<TimestampsPtr> DecodeTimestamps(uint64_t offset,
@@ -129,6 +135,7 @@ class BlockReader {
   const std::shared_ptr<const Block> block_;
   const int64_t start_ms_;
   const int64_t end_ms_;
+  const bool presence_only_;
 
   Mutex mutex_;
   std::array<Window, 4> windows_ ABSL_GUARDED_BY(mutex_);

@@ -29,7 +29,10 @@ class BlockCursor final : public SeriesCursor {
   absl::StatusOr<bool> Next(SampleColumns* out) override {
     if (group_ == nullptr && !done_) VARVE_RETURN_IF_ERROR(Start());
     while (!done_ && at_ < chunks_.size()) {
-      VARVE_RETURN_IF_ERROR(context_->Check());
+      // Callers check once per series.
+      if (at_ % kCheckEvery == kCheckEvery - 1) {
+        VARVE_RETURN_IF_ERROR(context_->Check());
+      }
       const auto read = reader_->Read(chunks_[at_++], out);
       if (!read.ok()) {
         Warn(context_, reader_->block(), read.status());
@@ -42,8 +45,9 @@ class BlockCursor final : public SeriesCursor {
   }
 
  private:
+  static constexpr size_t kCheckEvery = 16;
+
   absl::Status Start() {
-    VARVE_RETURN_IF_ERROR(context_->Check());
     auto group = reader_->Group(series_);
     if (!group.ok()) {
       Warn(context_, reader_->block(), group.status());
@@ -181,8 +185,8 @@ class BlockSource final : public SeriesSource {
       if (!found.ok()) ids.clear();
     }
     VARVE_RETURN_IF_ERROR(context.ChargeBytes(BlockSeriesSet::Bytes(ids)));
-    auto reader =
-        std::make_shared<BlockReader>(block_, hints.start_ms, hints.end_ms);
+    auto reader = std::make_shared<BlockReader>(
+        block_, hints.start_ms, hints.end_ms, NeedsOnlyPresence(hints));
     return std::make_unique<BlockSeriesSet>(&context, std::move(reader), index_,
                                             std::move(ids), std::move(mask));
   }
@@ -310,6 +314,14 @@ class BlockSource final : public SeriesSource {
 };
 
 }  // namespace
+
+bool NeedsOnlyPresence(const SelectHints& hints) {
+  static constexpr std::string_view kNames[] = {
+      "absent", "absent_over_time",  "count",    "count_over_time",
+      "group",  "present_over_time", "timestamp"};
+  return std::find(std::begin(kNames), std::end(kNames), hints.function) !=
+         std::end(kNames);
+}
 
 bool EndsQuery(const absl::Status& status) {
   return absl::IsCancelled(status) || absl::IsDeadlineExceeded(status) ||

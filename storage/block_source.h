@@ -21,6 +21,10 @@ std::shared_ptr<const SeriesSource> MakeBlockSource(
     std::shared_ptr<const IndexReader> index,
     std::shared_ptr<const BlockDeletions> deletions = nullptr);
 
+/// Of floats the caller only looks whether they are there: any number may be
+/// given for a value that is not the stale marker.
+bool NeedsOnlyPresence(const SelectHints& hints);
+
 /// True for errors that end a query, rather than cost it some of the data.
 bool EndsQuery(const absl::Status& status);
 

@@ -301,8 +301,8 @@ void PutChunk(std::string* out, const SampleColumns& columns, size_t begin,
   }
 }
 
-absl::Status GetChunk(std::string_view bytes, size_t count,
-                      SampleColumns* out) {
+absl::Status GetChunk(std::string_view bytes, size_t count, SampleColumns* out,
+                      bool presence_only) {
   Decoder in(bytes);
   const uint8_t head = in.U8();
   const uint8_t kind = head & kKindMask;
@@ -317,13 +317,14 @@ absl::Status GetChunk(std::string_view bytes, size_t count,
     out->start_timestamps.resize(count);
     VARVE_RETURN_IF_ERROR(GetIntColumn(&in, out->start_timestamps));
   }
-  out->values.clear();
   out->histograms.clear();
   if (kind == kFloats) {
     out->kind = SampleColumns::Kind::kFloat;
-    out->values.resize(count);
-    return GetFloatColumn(in.rest(), out->values);
+    out->values.resize(count);  // what is there is overwritten, not cleared
+    return presence_only ? GetFloatPresence(in.rest(), out->values)
+                         : GetFloatColumn(in.rest(), out->values);
   }
+  out->values.clear();
   out->kind = SampleColumns::Kind::kHistogram;
   return kind == kIntHistograms
              ? GetHistograms<uint64_t>(&in, count, count_is_rest, out)

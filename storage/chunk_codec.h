@@ -31,8 +31,9 @@ void PutChunk(std::string* out, const SampleColumns& columns, size_t begin,
               size_t count);
 
 /// Reads the `count` samples of a chunk from exactly `bytes` into all of `out`
-/// but the timestamps.
-absl::Status GetChunk(std::string_view bytes, size_t count, SampleColumns* out);
+/// but the timestamps. With `presence_only`, floats as GetFloatPresence does.
+absl::Status GetChunk(std::string_view bytes, size_t count, SampleColumns* out,
+                      bool presence_only = false);
 
 /// Bytes in the data section of a block.
 struct ChunkPlace {

@@ -25,6 +25,12 @@ class DbSource final : public SeriesSource {
       QueryContext& context, std::span<const Matcher> matchers,
       const SelectHints& hints) const override {
     const SelectHints clipped = Clip(hints);
+    // Also asked first: what leaves the range of the head is in a block by then.
+    const bool in_head = head_->min_ms() <= clipped.end_ms &&
+                         head_->max_ms() >= clipped.start_ms;
+    if (!in_head && blocks_ != nullptr) {
+      return blocks_->Snapshot()->Select(context, matchers, clipped);
+    }
     VARVE_ASSIGN_OR_RETURN(auto head,
                            head_->Select(context, matchers, clipped));
     if (blocks_ == nullptr) return head;

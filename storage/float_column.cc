@@ -148,6 +148,16 @@ void PutFloatColumn(std::string* out, std::span<const double> values) {
   out->append(reinterpret_cast<const char*>(values.data()), 8 * values.size());
 }
 
+absl::Status GetFloatPresence(std::string_view bytes, std::span<double> out) {
+  const auto codec =
+      bytes.empty() ? uint8_t{0} : static_cast<uint8_t>(bytes[0]);
+  // Decimals are numbers; stale markers between them would stand in runs.
+  constexpr uint8_t kMask = internal::kValueKindMask | internal::kValueHasRuns;
+  if ((codec & kMask) != kAdaptive) return GetFloatColumn(bytes, out);
+  std::fill(out.begin(), out.end(), 0);
+  return absl::OkStatus();
+}
+
 absl::Status GetFloatColumn(std::string_view bytes, std::span<double> out) {
   if (out.empty() && bytes.empty()) return absl::OkStatus();
   if (out.empty() || bytes.empty()) {

@@ -18,5 +18,8 @@ void PutFloatColumn(std::string* out, std::span<const double> values);
 /// Reads `out.size()` values from exactly `bytes`. DataLoss when the bytes are
 /// not a column of so many values, Unimplemented when a newer version wrote it.
 absl::Status GetFloatColumn(std::string_view bytes, std::span<double> out);
+/// The same for who only looks for stale markers: a column that has none may be
+/// given as zeros, unread.
+absl::Status GetFloatPresence(std::string_view bytes, std::span<double> out);
 
 }  // namespace varve

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -168,6 +169,27 @@ TEST(FloatColumn, TruncationsAreFound) {
     EXPECT_TRUE(absl::IsDataLoss(
         GetFloatColumn(std::string_view(bytes).substr(0, n), out)))
         << n;
+  }
+}
+
+TEST(FloatColumn, PresenceTellsStaleMarkersFromValues) {
+  std::mt19937_64 random(TestSeed());
+  for (int round = 0; round < 300; ++round) {
+    // Integers, decimals, doubles of full precision, with and without markers.
+    Floats values(1 + random() % 300);
+    const double scale = std::array{1.0, 0.01, std::sqrt(2)}[random() % 3];
+    const uint64_t stale_in = std::array{1, 20, 100'000}[random() % 3];
+    for (double& v : values) {
+      v = scale * static_cast<double>(random() % 1000);
+      if (random() % stale_in == 0) v = StaleNan();
+    }
+    std::string bytes;
+    PutFloatColumn(&bytes, values);
+    Floats out(values.size(), StaleNan());
+    ASSERT_TRUE(GetFloatPresence(bytes, out).ok());
+    for (size_t i = 0; i < values.size(); ++i) {
+      ASSERT_EQ(IsStaleNan(out[i]), IsStaleNan(values[i])) << i;
+    }
   }
 }
 

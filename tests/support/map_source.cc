@@ -2,6 +2,8 @@
 
 #include <set>
 
+#include "storage/block_source.h"
+
 namespace varve {
 namespace {
 
@@ -94,6 +96,10 @@ absl::StatusOr<std::unique_ptr<SeriesSet>> MapSource::Select(
     for (auto it = points.lower_bound(hints.start_ms);
          it != points.end() && it->first <= hints.end_ms; ++it) {
       in_range.push_back(it->second);
+      // So that no test passes whose caller asks for less than it needs.
+      Point& point = in_range.back();
+      if (NeedsOnlyPresence(hints) && !IsStaleNan(point.value))
+        point.value = 12345;
     }
     if (!in_range.empty()) entries.emplace_back(labels, std::move(in_range));
   }
