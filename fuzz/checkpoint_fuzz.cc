@@ -75,7 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.fs = &fs;
   Head head(kWindowMs);
   ReplayReport report;
-  const absl::Status status = ReplayWal(options, {}, 0, &head, &report);
+  const absl::Status status = ReplayWal(options, {}, {}, 0, &head, &report);
   if (!status.ok()) {
     VARVE_CHECK(!Message(status).empty());
     return 0;
