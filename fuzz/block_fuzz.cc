@@ -35,6 +35,21 @@ struct Parts {
   IndexRowList rows;
 };
 
+/// Series that a block stores as references and differences.
+void AddBuckets(MapSource* data) {
+  double sums[4] = {};
+  for (int i = 0; i < 60; ++i) {
+    double count = 0;
+    for (int b = 0; b < 4; ++b) {
+      // The last one is the same as the one before.
+      if (b < 3) count += i * i * i % 61 * (b + 1) % 41;
+      sums[b] += count;
+      data->Add(Labels{{"__name__", "b"}, {"le", std::string(1, 'a' + b)}},
+                1000 * i, sums[b]);
+    }
+  }
+}
+
 Parts MakeParts() {
   std::mt19937_64 random(1);
   RandomDataOptions options;
@@ -44,8 +59,9 @@ Parts MakeParts() {
   MemoryFileSystem fs;
   VARVE_CHECK(fs.CreateDir("/blocks").ok());
   Parts parts;
-  parts.rows =
-      WriteLoneBlock(&fs, kPath, RandomData(options, &random), kWindow, 30);
+  MapSource data = RandomData(options, &random);
+  AddBuckets(&data);
+  parts.rows = WriteLoneBlock(&fs, kPath, data, kWindow, 60, true);
   auto file = BlockFile::Open(&fs, kPath);
   VARVE_CHECK(file.ok());
   for (const SectionKind kind : {SectionKind::kMeta, SectionKind::kGroups}) {

@@ -285,36 +285,49 @@ absl::StatusOr<BlockReader::RawChunk> BlockReader::ReadRaw(
   VARVE_ASSIGN_OR_RETURN(View view, ReadData(chunk.offset, chunk.length));
   RawChunk raw;
   raw.body = view.bytes;
-  raw.pin = std::move(view.pin);
+  raw.pins[0] = std::move(view.pin);
   VARVE_ASSIGN_OR_RETURN(raw.times, Timestamps(chunk, raw.body));
   if (chunk.has_timestamps()) {
     raw.column = raw.body.substr(0, raw.times->bytes);
     raw.body.remove_prefix(raw.column.size());
   }
-  if (IsChunkReference(raw.body)) {
-    VARVE_ASSIGN_OR_RETURN(View body, ReadReference(chunk.offset, raw.body));
-    raw.body = body.bytes;
-    raw.body_pin = std::move(body.pin);
-  }
+  VARVE_RETURN_IF_ERROR(Follow(chunk, &raw));
   return raw;
 }
 
+absl::Status BlockReader::Follow(const Block::Chunk& chunk, RawChunk* raw) {
+  for (size_t k = 1; k < raw->pins.size(); ++k) {
+    if (ChunkFormOf(raw->body) == ChunkForm::kItself) return absl::OkStatus();
+    const auto reference = GetChunkReference(raw->body);
+    if (!reference.ok()) {
+      return At(block_->path(), chunk.offset, reference.status());
+    }
+    VARVE_ASSIGN_OR_RETURN(View body, ReadReference(chunk.offset, *reference));
+    // Only the last step may be a difference.
+    const bool last = !reference->differences.empty();
+    if (last ? ChunkFormOf(body.bytes) != ChunkForm::kItself
+             : ChunkFormOf(body.bytes) == ChunkForm::kSame) {
+      return At(
+          block_->path(), chunk.offset,
+          DataLoss("reference to a reference at {}", reference->place.offset));
+    }
+    raw->differences = reference->differences;
+    raw->body = body.bytes;
+    raw->pins[k] = std::move(body.pin);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<BlockReader::View> BlockReader::ReadReference(
-    uint64_t offset, std::string_view reference) {
-  const auto place = GetChunkReference(reference);
-  if (!place.ok()) return At(block_->path(), offset, place.status());
+    uint64_t offset, const ChunkReference& reference) {
+  const ChunkPlace& place = reference.place;
   // It stands before the chunk, where every writer puts it.
-  if (place->offset >= offset || place->length > offset - place->offset) {
+  if (place.offset >= offset || place.length > offset - place.offset) {
     return At(
         block_->path(), offset,
-        DataLoss("reference to {} bytes at {}", place->length, place->offset));
+        DataLoss("reference to {} bytes at {}", place.length, place.offset));
   }
-  VARVE_ASSIGN_OR_RETURN(View body, ReadData(place->offset, place->length));
-  if (IsChunkReference(body.bytes)) {
-    return At(block_->path(), offset,
-              DataLoss("reference to a reference at {}", place->offset));
-  }
-  return body;
+  return ReadData(place.offset, place.length);
 }
 
 absl::StatusOr<bool> BlockReader::Read(const Block::Chunk& chunk,
@@ -331,9 +344,12 @@ absl::StatusOr<bool> BlockReader::Decode(const Block::Chunk& chunk,
     out->Clear();
     return false;
   }
-  if (const absl::Status s =
-          GetChunk(raw.body, column->count, out, presence_only_);
-      !s.ok()) {
+  absl::Status s = GetChunk(raw.body, column->count, out, presence_only_);
+  // Whatever the integers are, they are no stale markers.
+  if (s.ok() && !raw.differences.empty() && !presence_only_) {
+    s = AddDifferences(raw.differences, out);
+  }
+  if (!s.ok()) {
     out->Clear();
     return At(block_->path(), chunk.offset, s);
   }

@@ -13,6 +13,7 @@
 
 #include "storage/block_file.h"
 #include "storage/block_store.h"
+#include "storage/chunk_codec.h"
 #include "storage/mutex.h"
 #include "storage/time_range.h"
 
@@ -97,9 +98,10 @@ class BlockReader {
   struct RawChunk {
     std::string_view column;  ///< encoded times, if they stand in the chunk
     std::string_view body;    ///< for GetChunk
+    std::string_view differences;  ///< from what is in the body; may be empty
     TimestampsPtr times;
-    std::shared_ptr<const std::string> pin;       ///< keeps the chunk's bytes
-    std::shared_ptr<const std::string> body_pin;  ///< if it stands elsewhere
+    /// These keep the bytes: of the chunk, and what it refers to.
+    std::array<std::shared_ptr<const std::string>, 3> pins;
   };
   absl::StatusOr<RawChunk> ReadRaw(const Block::Chunk& chunk);
   /// The samples of a raw chunk that lie in the time range.
@@ -120,9 +122,10 @@ class BlockReader {
   };
 
   absl::StatusOr<View> ReadData(uint64_t offset, uint64_t size);
-  /// The body that the chunk at `offset` refers to.
+  /// Finds the body of a chunk whose bytes say that it stands elsewhere.
+  absl::Status Follow(const Block::Chunk& chunk, RawChunk* raw);
   absl::StatusOr<View> ReadReference(uint64_t offset,
-                                     std::string_view reference);
+                                     const ChunkReference& reference);
   absl::Status ReadWindow(uint64_t offset, uint64_t size, bool ahead,
                           Window* window) const;
   Window TakeOldest();

@@ -36,6 +36,8 @@ class BlockFileBuilder final : public BlockBuilder {
   absl::Status AddSeries(const Labels& labels,
                          std::span<const SampleColumns> chunks) override;
   BlockInfo info() const override { return writer_->info(); }
+  /// As BlockWriter::WriteDifferences().
+  void WriteDifferences() { writer_->WriteDifferences(); }
   /// The same in steps: chunks, decoded or not, then the end of their series.
   absl::Status AddChunk(const SampleColumns& columns);
   absl::Status AddChunk(const EncodedChunk& chunk);

@@ -104,10 +104,14 @@ absl::Status BlockWriter::AddChunk(const SampleColumns& columns) {
                     columns.size(), values);
   }
   VARVE_RETURN_IF_ERROR(CheckTimes(columns.timestamps));
+  const bool has_starts = std::any_of(
+      columns.start_timestamps.begin(), columns.start_timestamps.end(),
+      [](int64_t start) { return start != kNoStartTimestamp; });
   for (size_t begin = 0; begin < columns.size();) {
     const size_t count = SameLayoutLength(columns, begin);
     VARVE_RETURN_IF_ERROR(Append(
         std::span(columns.timestamps).subspan(begin, count), {},
+        has_starts ? std::span<const double>() : std::span(columns.values),
         [&](std::string* out) { PutChunk(out, columns, begin, count); }));
     begin += count;
   }
@@ -118,7 +122,7 @@ absl::Status BlockWriter::AddChunk(const SampleColumns& columns) {
 absl::Status BlockWriter::AddChunk(const EncodedChunk& chunk) {
   VARVE_RETURN_IF_ERROR(CheckTimes(chunk.timestamps));
   VARVE_RETURN_IF_ERROR(
-      Append(chunk.timestamps, chunk.column,
+      Append(chunk.timestamps, chunk.column, {},
              [&](std::string* out) { out->append(chunk.body); }));
   AddTimes(chunk.timestamps);
   return absl::OkStatus();
@@ -127,6 +131,7 @@ absl::Status BlockWriter::AddChunk(const EncodedChunk& chunk) {
 template <typename PutBody>
 absl::Status BlockWriter::Append(std::span<const int64_t> timestamps,
                                  std::string_view column,
+                                 std::span<const double> floats,
                                  const PutBody& put_body) {
   if (group_.chunk_counts.empty() && series_chunks_ == 0) {
     group_.data_offset = data_offset_;
@@ -143,7 +148,7 @@ absl::Status BlockWriter::Append(std::span<const int64_t> timestamps,
   }
   const size_t body = scratch_.size();
   put_body(&scratch_);
-  ShareBody(body, timestamps.size());
+  ShareBody(body, it->second, timestamps.size(), floats);
   group_.lengths.push_back(static_cast<int64_t>(scratch_.size()));
   group_.timestamp_refs.push_back(is_new ? kInline : it->second);
   data_offset_ += scratch_.size();
@@ -151,16 +156,42 @@ absl::Status BlockWriter::Append(std::span<const int64_t> timestamps,
   return file_->AppendPaged(scratch_);
 }
 
-void BlockWriter::ShareBody(size_t begin, size_t samples) {
+void BlockWriter::ShareBody(size_t begin, uint64_t times, size_t samples,
+                            std::span<const double> floats) {
   const std::string_view body = std::string_view(scratch_).substr(begin);
   if (body.size() < kSharedBodyBytesMin) return;
-  const XXH128_hash_t hash =
+  const XXH128_hash_t xxh =
       XXH3_128bits_withSeed(body.data(), body.size(), hash_seed_ + samples);
-  const ChunkPlace own{data_offset_ + begin, body.size()};
-  const ChunkPlace place = bodies_.FindOrAdd({hash.low64, hash.high64}, own);
-  if (place.offset == own.offset) return;
-  scratch_.resize(begin);
-  PutChunkReference(&scratch_, place);
+  const SharedBodies::Hash hash(xxh.low64, xxh.high64);
+  if (const auto place = bodies_.Find(hash)) {
+    scratch_.resize(begin);
+    PutChunkReference(&scratch_, *place);
+    return;
+  }
+  if (differences_ && !floats.empty()) PutDifference(begin, times, floats);
+  bodies_.Add(hash, {data_offset_ + begin, scratch_.size() - begin});
+}
+
+void BlockWriter::PutDifference(size_t begin, uint64_t times,
+                                std::span<const double> floats) {
+  auto integers = ToIntegers(floats);
+  if (!integers) return;
+  const size_t size = scratch_.size() - begin;
+  if (const auto* near = neighbours_.FindNear(times, *integers)) {
+    std::vector<int64_t> steps(integers->size());
+    for (size_t i = 0; i < steps.size(); ++i) {
+      steps[i] = static_cast<int64_t>(static_cast<uint64_t>((*integers)[i]) -
+                                      static_cast<uint64_t>(near->integers[i]));
+    }
+    std::string difference;
+    PutChunkDifference(&difference, near->place, steps);
+    if (difference.size() <= size - size / 16) {
+      scratch_.replace(begin, size, difference);
+      return;
+    }
+  }
+  neighbours_.Remember(
+      {times, {data_offset_ + begin, size}, *std::move(integers)});
 }
 
 void BlockWriter::EndGroup() {

@@ -14,6 +14,7 @@
 
 #include "storage/block_file.h"
 #include "storage/block_store.h"
+#include "storage/chunk_neighbours.h"
 #include "storage/shared_bodies.h"
 
 namespace varve {
@@ -35,6 +36,11 @@ class BlockWriter {
   /// Of `names` day, part, order, window and deletions_done are used.
   static absl::StatusOr<std::unique_ptr<BlockWriter>> Create(
       FileSystem* fs, const std::string& path, const BlockInfo& names);
+
+  /// From here on chunks are also stored as differences from others: slower to
+  /// write, and it takes two to read one. For blocks that are not written again
+  /// soon.
+  void WriteDifferences() { differences_ = true; }
 
   /// REQUIRES: as BlockBuilder::AddSeries. Violations are Internal errors.
   absl::Status AddSeries(std::span<const SampleColumns> chunks);
@@ -68,10 +74,15 @@ class BlockWriter {
   /// that `put_body` adds.
   template <typename PutBody>
   absl::Status Append(std::span<const int64_t> timestamps,
-                      std::string_view column, const PutBody& put_body);
+                      std::string_view column, std::span<const double> floats,
+                      const PutBody& put_body);
   /// Puts a reference in the place of the body at the end of scratch_, from
-  /// `begin` on, if the block has such a one already.
-  void ShareBody(size_t begin, size_t samples);
+  /// `begin` on, if the block has such a one already, or else a difference if
+  /// it has one that is near. `floats`: the values, if they are all there is.
+  void ShareBody(size_t begin, uint64_t times, size_t samples,
+                 std::span<const double> floats);
+  void PutDifference(size_t begin, uint64_t times,
+                     std::span<const double> floats);
   void EndGroup();
 
   const std::unique_ptr<BlockFileWriter> file_;
@@ -87,6 +98,8 @@ class BlockWriter {
   std::string scratch_;
   absl::flat_hash_map<Hash, uint64_t> timestamp_columns_;
   SharedBodies bodies_;
+  bool differences_ = false;
+  ChunkNeighbours neighbours_;
 };
 
 }  // namespace varve

@@ -1,6 +1,7 @@
 #include "storage/chunk_codec.h"
 
 #include <bit>
+#include <cmath>
 #include <type_traits>
 #include <utility>
 
@@ -24,6 +25,8 @@ constexpr uint8_t kHasStartTimestamps = 0x04;
 /// The count of an integer histogram is stored less what is in its buckets.
 /// Nearly always nothing is left: only NaN is counted and not in a bucket.
 constexpr uint8_t kCountIsRest = 0x08;
+/// Of a reference.
+constexpr uint8_t kDiffers = 0x08;
 
 absl::Status UnknownKind(uint8_t head) {
   return Unimplemented("chunk of kind {}, which this version does not know",
@@ -331,25 +334,63 @@ absl::Status GetChunk(std::string_view bytes, size_t count, SampleColumns* out,
              : GetHistograms<double>(&in, count, false, out);
 }
 
+ChunkForm ChunkFormOf(std::string_view bytes) {
+  if (bytes.empty() || (bytes[0] & kKindMask) != kReference) {
+    return ChunkForm::kItself;
+  }
+  return (bytes[0] & kDiffers) != 0 ? ChunkForm::kDifference : ChunkForm::kSame;
+}
+
 void PutChunkReference(std::string* out, ChunkPlace place) {
   PutU8(out, kReference);
   PutVarint(out, place.offset);
   PutVarint(out, place.length);
 }
 
-bool IsChunkReference(std::string_view bytes) {
-  return !bytes.empty() && (bytes[0] & kKindMask) == kReference;
+void PutChunkDifference(std::string* out, ChunkPlace place,
+                        std::span<const int64_t> differences) {
+  PutU8(out, kReference | kDiffers);
+  PutVarint(out, place.offset);
+  PutVarint(out, place.length);
+  PutIntColumn(out, differences);
 }
 
-absl::StatusOr<ChunkPlace> GetChunkReference(std::string_view bytes) {
+absl::StatusOr<ChunkReference> GetChunkReference(std::string_view bytes) {
   Decoder in(bytes);
   const uint8_t head = in.U8();
-  if (head != kReference) return UnknownKind(head);
-  ChunkPlace place;
-  place.offset = in.Varint();
-  place.length = in.Varint();
-  if (!in.done()) return DataLoss("malformed reference to another chunk");
-  return place;
+  const bool differs = head == (kReference | kDiffers);
+  if (head != kReference && !differs) return UnknownKind(head);
+  ChunkReference reference;
+  reference.place.offset = in.Varint();
+  reference.place.length = in.Varint();
+  reference.differences = in.rest();
+  if (!in.ok() || differs == reference.differences.empty()) {
+    return DataLoss("malformed reference to another chunk");
+  }
+  return reference;
+}
+
+absl::Status AddDifferences(std::string_view differences,
+                            SampleColumns* columns) {
+  if (columns->kind != SampleColumns::Kind::kFloat ||
+      !columns->start_timestamps.empty()) {
+    return DataLoss("differences from a chunk that is not only floats");
+  }
+  std::vector<int64_t> steps(columns->values.size());
+  Decoder in(differences);
+  VARVE_RETURN_IF_ERROR(GetIntColumn(&in, steps));
+  bool good = in.done();
+  for (size_t i = 0; i < steps.size(); ++i) {
+    double& value = columns->values[i];
+    const bool fits = std::fabs(value) <= 0x1p62;
+    good &= fits;
+    const auto integer =
+        static_cast<uint64_t>(static_cast<int64_t>(fits ? value : 0));
+    value = static_cast<double>(
+        static_cast<int64_t>(integer + static_cast<uint64_t>(steps[i])));
+  }
+  return good ? absl::OkStatus()
+              : DataLoss("differences from values that are not integers");
 }
 
 }  // namespace varve

@@ -41,11 +41,30 @@ struct ChunkPlace {
   uint64_t length = 0;
 };
 
+/// What a chunk's bytes are.
+enum class ChunkForm {
+  kItself,      ///< for GetChunk
+  kSame,        ///< they say where those stand that it shares
+  kDifference,  ///< the same, and by what its values differ from those
+};
+ChunkForm ChunkFormOf(std::string_view bytes);
+
 /// Appends what stands for a chunk whose bytes are those at `place`.
 void PutChunkReference(std::string* out, ChunkPlace place);
-/// Whether a chunk's bytes only say where it stands.
-bool IsChunkReference(std::string_view bytes);
-/// REQUIRES: IsChunkReference(bytes).
-absl::StatusOr<ChunkPlace> GetChunkReference(std::string_view bytes);
+/// Appends what stands for a chunk of floats that are integers, which are those
+/// of the one at `place` plus `differences`; sums wrap.
+void PutChunkDifference(std::string* out, ChunkPlace place,
+                        std::span<const int64_t> differences);
+
+struct ChunkReference {
+  ChunkPlace place;
+  std::string_view differences;  ///< of kDifference
+};
+/// REQUIRES: the form is not kItself.
+absl::StatusOr<ChunkReference> GetChunkReference(std::string_view bytes);
+
+/// Adds the differences to what GetChunk read.
+absl::Status AddDifferences(std::string_view differences,
+                            SampleColumns* columns);
 
 }  // namespace varve

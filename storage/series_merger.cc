@@ -116,6 +116,13 @@ absl::Status SeriesMerger::AddAlone(Source* source, const Item& item) {
     return AddSamples(batch_);
   }
   VARVE_RETURN_IF_ERROR(Flush(false));
+  if (!item.raw.differences.empty()) {
+    // It may be nearer to another here.
+    VARVE_RETURN_IF_ERROR(Decode(source, item, &batch_));
+    ++counts_.chunks_encoded;
+    counts_.samples += batch_.size();
+    return builder_->AddChunk(batch_);
+  }
   ++counts_.chunks_copied;
   counts_.samples += item.size();
   return builder_->AddChunk(

@@ -20,7 +20,7 @@ inline constexpr size_t kGoodChunkSamples = kJoinedChunkSamples * 3 / 4;
 
 /// Puts the chunks of a series in several blocks into one. What need not be
 /// touched is copied byte by byte: chunks that are long enough, overlap no
-/// other and lose no sample. Single-thread.
+/// other, lose no sample and are no differences. Single-thread.
 class SeriesMerger {
  public:
   /// A series in one input.
@@ -38,7 +38,9 @@ class SeriesMerger {
     uint64_t chunks_encoded = 0;
   };
 
-  explicit SeriesMerger(BlockFileBuilder* builder) : builder_(builder) {}
+  explicit SeriesMerger(BlockFileBuilder* builder) : builder_(builder) {
+    builder->WriteDifferences();
+  }
 
   /// Adds the chunks of the sources to the builder, which is to end the series
   /// if there are any. Where sources hold the same time the first one wins.

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "storage/chunk_codec.h"
@@ -20,20 +21,24 @@ class SharedBodies {
   using Hash = std::pair<uint64_t, uint64_t>;
   static constexpr size_t kGeneration = size_t{1} << 18;
 
-  /// Where a body with this hash stands; `own` if there is none yet, which is
-  /// remembered.
-  ChunkPlace FindOrAdd(Hash hash, ChunkPlace own) {
-    const auto [it, is_new] = young_.try_emplace(hash, own);
-    if (!is_new) return it->second;
-    if (const auto old = old_.find(hash); old != old_.end()) {
-      it->second = old->second;
+  /// Where a body with this hash stands.
+  std::optional<ChunkPlace> Find(Hash hash) {
+    if (const auto it = young_.find(hash); it != young_.end()) {
+      return it->second;
     }
+    const auto it = old_.find(hash);
+    if (it == old_.end()) return std::nullopt;
     const ChunkPlace place = it->second;
+    Add(hash, place);
+    return place;
+  }
+
+  void Add(Hash hash, ChunkPlace place) {
     if (young_.size() == kGeneration) {
       old_ = std::move(young_);
       young_.clear();
     }
-    return place;
+    young_.emplace(hash, place);
   }
 
  private:

@@ -2,96 +2,34 @@
 
 #include <gtest/gtest.h>
 
-#include <limits>
-#include <numeric>
-
-#include "storage/block.h"
-#include "storage/block_writer.h"
 #include "storage/status_macros.h"
-#include "tests/support/memory_file_system.h"
+#include "tests/support/chunk_block.h"
 
 namespace varve {
 namespace {
 
-constexpr const char* kPath = "/blocks/b";
-
 TEST(SharedBodies, RemembersTheLastAndNotAll) {
   SharedBodies bodies;
-  const auto find = [&](uint64_t i, uint64_t offset) {
-    return bodies.FindOrAdd({i, ~i}, {offset, 50}).offset;
-  };
-  for (uint64_t i = 0; i < SharedBodies::kGeneration; ++i) {
-    ASSERT_EQ(find(i, i), i);
-  }
-  for (uint64_t i = 0; i < SharedBodies::kGeneration / 2; ++i) {
-    ASSERT_EQ(find(i, 1 << 30), i);
+  constexpr uint64_t kGeneration = SharedBodies::kGeneration;
+  const auto hash = [](uint64_t i) { return SharedBodies::Hash(i, ~i); };
+  for (uint64_t i = 0; i < kGeneration; ++i) {
+    ASSERT_EQ(bodies.Find(hash(i)), std::nullopt);
+    bodies.Add(hash(i), {i, 50});
   }
   constexpr uint64_t kNew = uint64_t{1} << 40;
-  for (uint64_t i = 0; i < SharedBodies::kGeneration / 2; ++i) {
-    ASSERT_EQ(find(kNew + i, i), i);
+  bodies.Add(hash(kNew), {});
+  for (uint64_t i = 0; i < kGeneration / 2; ++i) {
+    ASSERT_EQ(bodies.Find(hash(i))->offset, i);
+  }
+  for (uint64_t i = 1; i < kGeneration / 2 + 1; ++i) {
+    bodies.Add(hash(kNew + i), {});
   }
   // Those that were found again, and of the others none.
-  EXPECT_EQ(find(0, 1 << 30), 0u);
-  EXPECT_EQ(find(SharedBodies::kGeneration - 1, 77), 77u);
+  EXPECT_EQ(bodies.Find(hash(0))->offset, 0u);
+  EXPECT_EQ(bodies.Find(hash(kGeneration - 1)), std::nullopt);
 }
 
-/// A block that is written chunk by chunk, each of another series.
-class SharedBodiesBlock : public testing::Test {
- protected:
-  SharedBodiesBlock() {
-    EXPECT_TRUE(fs_.CreateDir("/blocks").ok());
-    BlockInfo names;
-    names.window = {0, 86'400'000};
-    writer_ = *BlockWriter::Create(&fs_, kPath, names);
-  }
-
-  void Add(const std::vector<double>& values, int64_t start_ms = 0) {
-    SampleColumns columns;
-    columns.kind = SampleColumns::Kind::kFloat;
-    columns.values = values;
-    columns.timestamps.resize(values.size());
-    std::iota(columns.timestamps.begin(), columns.timestamps.end(), start_ms);
-    ASSERT_TRUE(writer_->AddSeries({&columns, 1}).ok());
-    values_.push_back(values);
-  }
-
-  /// One that only says where it stands.
-  void AddReference(ChunkPlace place) {
-    std::string body;
-    PutChunkReference(&body, place);
-    const int64_t time = 0;
-    ASSERT_TRUE(writer_->AddChunk(EncodedChunk{{&time, 1}, {}, body}).ok());
-    ASSERT_TRUE(writer_->EndSeries().ok());
-  }
-
-  void Open() {
-    ASSERT_TRUE(writer_->Finish().ok());
-    block_ = *Block::Open(&fs_, kPath);
-    reader_ = std::make_unique<BlockReader>(
-        block_, std::numeric_limits<int64_t>::min(),
-        std::numeric_limits<int64_t>::max());
-  }
-
-  Block::Chunk ChunkOf(uint32_t series) {
-    return (*reader_->Group(series))->ChunksOf(series)[0];
-  }
-  absl::Status Read(uint32_t series) {
-    return reader_->Read(ChunkOf(series), &columns_).status();
-  }
-  void ExpectAll() {
-    for (uint32_t s = 0; s < values_.size(); ++s) {
-      ASSERT_TRUE(Read(s).ok()) << s;
-      EXPECT_EQ(columns_.values, values_[s]) << s;
-    }
-  }
-
-  MemoryFileSystem fs_;
-  std::unique_ptr<BlockWriter> writer_;
-  std::shared_ptr<const Block> block_;
-  std::unique_ptr<BlockReader> reader_;
-  std::vector<std::vector<double>> values_;
-  SampleColumns columns_;
-};
+class SharedBodiesBlock : public ChunkBlock {};
 
 std::vector<double> Zigzag(size_t n) {
   std::vector<double> values(n);
@@ -123,7 +61,7 @@ TEST_F(SharedBodiesBlock, ShortOnesStandForThemselves) {
   ExpectAll();
   const auto raw = reader_->ReadRaw(ChunkOf(1));
   ASSERT_TRUE(raw.ok());
-  EXPECT_EQ(raw->body_pin, nullptr);
+  EXPECT_EQ(raw->pins[1], nullptr);
 }
 
 /// The writer keeps them apart although their bytes are equal.
@@ -145,7 +83,7 @@ TEST_F(SharedBodiesBlock, TheNumberOfSamplesIsPartOfABody) {
   Open();
   const auto other = reader_->ReadRaw(ChunkOf(1));
   ASSERT_TRUE(other.ok());
-  EXPECT_EQ(other->body_pin, nullptr);
+  EXPECT_EQ(other->pins[1], nullptr);
 }
 
 TEST_F(SharedBodiesBlock, BadReferencesAreRefused) {
@@ -153,14 +91,11 @@ TEST_F(SharedBodiesBlock, BadReferencesAreRefused) {
   Add(Zigzag(200));
   // Not one that the writer made: where the body of series 1 stands.
   const uint64_t end = [&] {
-    SharedBodiesBlock::Open();
+    Open();
     return ChunkOf(1).offset + ChunkOf(1).length;
   }();
   const ChunkPlace reference{ChunkOf(1).offset, ChunkOf(1).length};
-  BlockInfo names;
-  names.window = {0, 86'400'000};
-  writer_ = *BlockWriter::Create(&fs_, kPath, names);
-  values_.clear();
+  Begin();
   Add(Zigzag(200));
   Add(Zigzag(200));
   AddReference(reference);
@@ -180,27 +115,28 @@ TEST_F(SharedBodiesBlock, BadReferencesAreRefused) {
   for (uint32_t series = 3; series < 10; ++series) {
     const auto status = Read(series);
     EXPECT_TRUE(absl::IsDataLoss(status)) << series << ": " << status;
-    EXPECT_NE(Message(status).find(kPath), std::string_view::npos);
+    EXPECT_NE(Message(status).find(path()), std::string_view::npos);
   }
 }
 
 TEST(ChunkReference, IsReadExactly) {
   std::string bytes;
   PutChunkReference(&bytes, {300, 70000});
-  ASSERT_TRUE(IsChunkReference(bytes));
-  const auto place = GetChunkReference(bytes);
-  ASSERT_TRUE(place.ok());
-  EXPECT_EQ(place->offset, 300u);
-  EXPECT_EQ(place->length, 70000u);
+  ASSERT_EQ(ChunkFormOf(bytes), ChunkForm::kSame);
+  const auto reference = GetChunkReference(bytes);
+  ASSERT_TRUE(reference.ok());
+  EXPECT_EQ(reference->place.offset, 300u);
+  EXPECT_EQ(reference->place.length, 70000u);
+  EXPECT_EQ(reference->differences, "");
   EXPECT_TRUE(absl::IsDataLoss(GetChunkReference(bytes + '\0').status()));
   for (size_t cut = 1; cut < bytes.size(); ++cut) {
     EXPECT_TRUE(
         absl::IsDataLoss(GetChunkReference(bytes.substr(0, cut)).status()));
   }
   bytes[0] |= 4;
-  EXPECT_TRUE(IsChunkReference(bytes));
+  EXPECT_EQ(ChunkFormOf(bytes), ChunkForm::kSame);
   EXPECT_TRUE(absl::IsUnimplemented(GetChunkReference(bytes).status()));
-  EXPECT_FALSE(IsChunkReference(""));
+  EXPECT_EQ(ChunkFormOf(""), ChunkForm::kItself);
 }
 
 }  // namespace

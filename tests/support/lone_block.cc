@@ -34,9 +34,10 @@ class Builder final : public BlockBuilder {
 
 IndexRowList WriteLoneBlock(FileSystem* fs, const std::string& path,
                             const MapSource& data, TimeWindow window,
-                            size_t chunk_samples) {
+                            size_t chunk_samples, bool differences) {
   auto writer = BlockWriter::Create(fs, path, {.window = window});
   VARVE_CHECK(writer.ok());
+  if (differences) (*writer)->WriteDifferences();
   Builder builder(*std::move(writer));
   VARVE_CHECK(AddAll(data, window, chunk_samples, &builder).ok());
   return builder.Finish();
