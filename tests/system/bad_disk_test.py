@@ -49,7 +49,10 @@ def flip(path, at, length=1):
 # ---------------------------------------------------------------- full disk
 
 def writes_are_refused(server):
-    status, text = wire.write(server, wire.series({"__name__": "late"}, [(now_ms(), 1)]))
+    # Many samples: the log has taken room for some MiB in advance.
+    t = now_ms()
+    samples = [(t - i, 1) for i in range(20000, 0, -1)]
+    status, text = wire.write(server, wire.series({"__name__": "late"}, samples))
     assert status in (204, 503), (status, text)
     return text if status == 503 else None
 
