@@ -417,11 +417,12 @@ TEST_F(HttpServerTest, SlowUploadsGetA408) {
 }
 
 TEST_F(HttpServerTest, WhatArrivesPaysForMoreTime) {
-  options_.upload_grace_ms = 0;
+  options_.upload_grace_ms = 3000;
   options_.upload_rate_min = 1;  // a second for each byte
   Start();
   Client c(port_);
   c.Send(UploadHead(90000) + std::string(60000, 'x'));
+  std::this_thread::sleep_for(std::chrono::milliseconds(3200));
   c.Send(std::string(30000, 'x'));
   EXPECT_THAT(c.ReadAnswer(), EndsWith("body=90000 q="));
 }
