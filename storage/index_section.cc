@@ -18,6 +18,8 @@ constexpr size_t kGroupBytes = size_t{32} << 10;
 /// Longer than any group of a block that fits on a disk: the largest row holds
 /// one key of some bytes per 64 values of all labels.
 constexpr uint64_t kGroupBytesMax = uint64_t{1} << 30;
+/// A zstd block gives 128 KiB at most and takes four bytes at least.
+constexpr uint64_t kRatioMax = (128 << 10) / 4;
 /// Written once, read for years.
 constexpr int kCompressionLevel = 9;
 /// Larger groups are read for one row of theirs and hardly again.
@@ -55,6 +57,7 @@ class SectionRows final : public IndexRows {
       group.offset = offset;
       group.size = in.VarintAtMost(rows_->size() - offset);
       group.raw_size = in.VarintAtMost(kGroupBytesMax);
+      if (group.raw_size / kRatioMax > group.size) in.Fail();
       offset += group.size;
       if (!groups_.empty() && !Before(groups_.back().kind, groups_.back().first,
                                       group.kind, group.first)) {
