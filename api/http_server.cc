@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -19,6 +20,16 @@
 #include "api/http_session.h"
 
 namespace varve {
+
+int64_t BodyTimeMs(const HttpServerOptions& options, uint64_t received) {
+  const double rate =
+      static_cast<double>(std::max<int64_t>(1, options.upload_rate_min));
+  const double earned_ms = 1000 * (static_cast<double>(received) / rate);
+  return static_cast<int64_t>(
+      std::min(static_cast<double>(options.read_timeout_ms),
+               static_cast<double>(options.upload_grace_ms) + earned_ms));
+}
+
 namespace {
 
 namespace asio = boost::asio;

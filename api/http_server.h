@@ -64,6 +64,11 @@ struct HttpServerOptions {
   Logger logger;
 };
 
+/// From a body's first byte on, the time that `received` bytes of it have
+/// earned: upload_grace_ms and what they take at upload_rate_min, at most
+/// read_timeout_ms. A body that is not complete by then gets a 408.
+int64_t BodyTimeMs(const HttpServerOptions& options, uint64_t received);
+
 struct HttpServerStats {
   int64_t connections = 0;  ///< open now
   int64_t accepted = 0;

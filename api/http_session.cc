@@ -255,12 +255,8 @@ void Session::BodyRead(error_code error, size_t bytes) {
 }
 
 void Session::SetBodyDeadline() {
-  const HttpServerOptions& o = owner_->options();
-  const auto earned = static_cast<int64_t>(received_) * 1000 /
-                      std::max<int64_t>(1, o.upload_rate_min);
-  body_deadline_ =
-      body_began_ + std::chrono::milliseconds(std::min(
-                        o.read_timeout_ms, o.upload_grace_ms + earned));
+  body_deadline_ = body_began_ + std::chrono::milliseconds(
+                                     BodyTimeMs(owner_->options(), received_));
 }
 
 // Ends the reading at the deadline; looks again when it has moved meanwhile.
