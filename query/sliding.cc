@@ -131,7 +131,7 @@ void CountChanges(std::span<const double> values,
   for (size_t i = 0; i < values.size(); ++i) {
     const double now = values[i];
     const double before = values[i == 0 ? 0 : i - 1];
-    count += (now != before) & !((now != now) & (before != before)) ? 1 : 0;
+    count += ((now != before) & !((now != now) & (before != before))) ? 1 : 0;
     (*changes)[i] = count;
   }
 }
