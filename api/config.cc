@@ -201,9 +201,7 @@ void ReadTsdb(const YamlNode& node, LoadState* state) {
     rr.Bytes("size", &bytes);
     rr.Done();
     if (ms > 0) config.retention_ms = ms;
-    if (bytes > 0) {
-      rr.Problem("size", "storage.tsdb.retention.size is not supported yet");
-    }
+    if (bytes > 0) config.retention_bytes = bytes;
   }
   // Prometheus writes this name into /api/v1/status/config by accident; a file
   // made from that must load.

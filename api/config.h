@@ -33,6 +33,8 @@ struct Config {
   std::optional<int64_t> out_of_order_window_ms;
   /// storage.tsdb.retention.time; nullopt: not given, the flag decides.
   std::optional<int64_t> retention_ms;
+  /// storage.tsdb.retention.size, in the same way.
+  std::optional<uint64_t> retention_bytes;
   /// storage.exemplars.max_exemplars.
   int64_t max_exemplars = 100000;
 

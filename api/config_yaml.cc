@@ -364,7 +364,8 @@ void WriteNode(const std::string& name, const YamlNode& node, Writer* w) {
 }
 
 void WriteStorage(const Config& config, Writer* w) {
-  const bool tsdb = config.out_of_order_window_ms || config.retention_ms;
+  const bool tsdb = config.out_of_order_window_ms || config.retention_ms ||
+                    config.retention_bytes;
   const bool exemplars = config.max_exemplars != Config().max_exemplars;
   if (!tsdb && !exemplars) return;
   w->Open("storage");
@@ -376,10 +377,13 @@ void WriteStorage(const Config& config, Writer* w) {
       w->Raw("out_of_order_time_window",
              FormatDurationMs(*config.out_of_order_window_ms));
     }
-    if (config.retention_ms) {
+    if (config.retention_ms || config.retention_bytes) {
       w->Open("retention");
       w->Indent();
-      w->Duration("time", *config.retention_ms);
+      if (config.retention_ms) w->Duration("time", *config.retention_ms);
+      if (config.retention_bytes) {
+        w->Raw("size", FormatByteSize(*config.retention_bytes));
+      }
       w->Outdent();
     }
     w->Outdent();

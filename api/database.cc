@@ -22,6 +22,14 @@ absl::StatusOr<Config> LoadConfig(const DatabaseOptions& options) {
   return LoadConfigText(options.config_text, "");
 }
 
+RetentionPolicy RetentionOf(const DatabaseOptions& options,
+                            const Config& config) {
+  const RetentionPolicy policy = {
+      .time_ms = config.retention_ms.value_or(options.retention.time_ms),
+      .bytes = config.retention_bytes.value_or(options.retention.bytes)};
+  return policy == RetentionPolicy{} ? DbOptions{}.retention : policy;
+}
+
 DbOptions MakeDbOptions(const DatabaseOptions& options, const Config& config) {
   DbOptions db;
   db.directory = options.directory;
@@ -29,7 +37,7 @@ DbOptions MakeDbOptions(const DatabaseOptions& options, const Config& config) {
   db.clock = options.clock;
   db.logger = options.logger;
   db.wal_fsync = options.wal_fsync;
-  db.retention_ms = config.retention_ms.value_or(options.retention_ms);
+  db.retention = RetentionOf(options, config);
   db.out_of_order_window_ms = config.out_of_order_window_ms;
   db.progress = options.progress;
   db.background = options.background;
@@ -156,11 +164,6 @@ DatabaseImpl::DatabaseImpl(const DatabaseOptions& options,
 
 absl::Status DatabaseImpl::Start(varve::Config config) {
   {
-    MutexLock lock(&mutex_);
-    config_status_.retention_ms =
-        config.retention_ms.value_or(options_.retention_ms);
-  }
-  {
     MutexLock lock(&reload_mutex_);
     watcher_ = std::make_unique<ConfigWatcher>(config.watch_patterns);
     VARVE_RETURN_IF_ERROR(Apply(std::move(config)));
@@ -178,6 +181,8 @@ absl::Status DatabaseImpl::Apply(varve::Config config) {
   VARVE_RETURN_IF_ERROR(
       scrapes_->ApplyConfig(config.scrape_configs, config.external_labels));
   db_->SetOutOfOrderWindow(config.out_of_order_window_ms);
+  const RetentionPolicy retention = RetentionOf(options_, config);
+  db_->SetRetention(retention);
   for (const std::string& notice : config.notices) {
     options_.logger.Warn("config", "{}", notice);
   }
@@ -190,13 +195,7 @@ absl::Status DatabaseImpl::Apply(varve::Config config) {
   engine.threads_max = options_.query_threads_max;
   MutexLock lock(&mutex_);
   engine_ = std::make_shared<const promql::Engine>(engine);
-  const int64_t retention_ms =
-      config.retention_ms.value_or(options_.retention_ms);
-  if (retention_ms != config_status_.retention_ms) {
-    options_.logger.Warn("config",
-                         "a changed storage.tsdb.retention.time takes effect "
-                         "after a restart");
-  }
+  config_status_.retention = retention;
   query_log_ = {std::move(config.query_log_file), options_.clock->NowMs()};
   config_status_.yaml = std::move(config.yaml);
   config_status_.last_reload_ok = true;

@@ -209,6 +209,12 @@ void AddDisk(const DbStats& s, Page* page) {
               d(s.deletions_pending));
   page->Counter("varve_head_samples_deleted_total",
                 "Samples deleted from the head.", d(s.head_samples_deleted));
+  page->Counter("varve_blocks_dropped_by_time_total",
+                "Blocks that the retention time ended.",
+                d(s.blocks_dropped_by_time));
+  page->Counter("varve_blocks_dropped_by_size_total",
+                "Blocks dropped to stay below the retention size.",
+                d(s.blocks_dropped_by_size));
   page->Counter("varve_blocks_cleaned_total",
                 "Blocks rewritten or removed by clean_tombstones.",
                 d(s.blocks_cleaned));

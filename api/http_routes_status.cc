@@ -25,6 +25,14 @@ std::string LowerCase(std::string_view text) {
   return out;
 }
 
+/// "15d or 10GiB", as Prometheus puts it.
+std::string FormatRetention(const RetentionPolicy& policy) {
+  std::string out;
+  if (policy.time_ms > 0) out = FormatDurationMs(policy.time_ms);
+  if (policy.bytes == 0) return out;
+  return out + (out.empty() ? "" : " or ") + FormatByteSize(policy.bytes);
+}
+
 void WriteTarget(const ActiveTarget& target, JsonWriter* json) {
   json->BeginObject();
   json->Key("discoveredLabels").Value(target.discovered_labels);
@@ -186,7 +194,7 @@ WebResponse HttpRoutes::RuntimeInfo(WebRequest&) {
              static_cast<int64_t>(std::thread::hardware_concurrency()));
   json.Field("GOMEMLIMIT", int64_t{0});
   json.Field("GOGC", "").Field("GODEBUG", "");
-  json.Field("storageRetention", FormatDurationMs(config.retention_ms));
+  json.Field("storageRetention", FormatRetention(config.retention));
   json.EndObject();
   return ApiSuccess(data);
 }

@@ -42,8 +42,9 @@ struct DatabaseOptions {
   int64_t config_watch_interval_ms = 0;
 
   FsyncMode wal_fsync = FsyncMode::kInterval;
-  /// Days older than this are dropped, unless the configuration says otherwise.
-  int64_t retention_ms = int64_t{45} * 24 * 3600 * 1000;
+  /// What is kept, each limit unless the configuration says otherwise. 45 days
+  /// when nobody sets any limit.
+  RetentionPolicy retention;
 
   /// How far an instant selector looks back.
   int64_t lookback_ms = 5 * 60 * 1000;
@@ -135,7 +136,7 @@ struct ConfigStatus {
   bool last_reload_ok = true;
   std::string last_error;
   int64_t last_success_ms = 0;
-  int64_t retention_ms = 0;
+  RetentionPolicy retention;  ///< in effect
 };
 
 /// A time-series database in a directory, with its scrapers and its query

@@ -1,6 +1,7 @@
 #include "storage/block_store.h"
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -245,14 +246,18 @@ absl::Status BlockStoreImpl::Publish(
   return absl::OkStatus();
 }
 
-absl::StatusOr<int> BlockStoreImpl::DropDaysBefore(int64_t time_ms) {
+absl::StatusOr<int> BlockStoreImpl::Drop(std::span<const BlockInfo> blocks) {
+  std::set<std::pair<int32_t, uint16_t>> names;
+  for (const BlockInfo& info : blocks) names.emplace(info.day, info.part);
   MutexLock lock(&write_mutex_);
   VARVE_RETURN_IF_ERROR(CheckOpen());
   std::vector<BlockPtr> dropped;
   {
     MutexLock blocks_lock(&mutex_);
     for (const BlockPtr& block : blocks_) {
-      if (block->info.day < DayOf(time_ms)) dropped.push_back(block);
+      if (names.contains({block->info.day, block->info.part})) {
+        dropped.push_back(block);
+      }
     }
   }
   const auto count = static_cast<int>(dropped.size());

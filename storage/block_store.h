@@ -127,8 +127,9 @@ class BlockStore {
   /// Puts links of the block files and a copy of the index and the manifest
   /// into `directory`, which exists, as they are at one moment.
   virtual absl::Status CopyTo(const std::string& directory) = 0;
-  /// Drops whole days that end at or before `time_ms`; returns how many blocks.
-  virtual absl::StatusOr<int> DropDaysBefore(int64_t time_ms) = 0;
+  /// Takes blocks away; those that are not published, or not any more, are
+  /// passed over. Returns how many it dropped.
+  virtual absl::StatusOr<int> Drop(std::span<const BlockInfo> blocks) = 0;
 
   /// Whether a block may hold samples that such a deletion would take away.
   virtual absl::StatusOr<bool> MayHold(const Selectors& selectors,

@@ -48,7 +48,7 @@ class BlockStoreImpl final : public BlockStore {
     RemoveRetired();
   }
   absl::Status CopyTo(const std::string& directory) override;
-  absl::StatusOr<int> DropDaysBefore(int64_t time_ms) override;
+  absl::StatusOr<int> Drop(std::span<const BlockInfo> blocks) override;
   absl::StatusOr<bool> MayHold(const Selectors& selectors,
                                TimeRange range) const override;
   absl::Status Delete(Deletion deletion) override;

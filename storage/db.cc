@@ -40,9 +40,9 @@ absl::Status CheckOptions(const DbOptions& options) {
         "minute",
         options.window_ms);
   }
-  if (options.retention_ms <= 0) {
-    return InvalidArgument("a retention of {} ms: it must be positive",
-                           options.retention_ms);
+  if (options.retention.time_ms < 0) {
+    return InvalidArgument("a retention of {} ms: it must not be negative",
+                           options.retention.time_ms);
   }
   return absl::OkStatus();
 }
@@ -58,6 +58,7 @@ absl::StatusOr<std::unique_ptr<Db>> Db::Open(const DbOptions& options) {
 
 DbImpl::DbImpl(const DbOptions& options) : options_(options) {
   SetOutOfOrderWindow(options.out_of_order_window_ms);
+  SetRetention(options.retention);
 }
 
 DbImpl::~DbImpl() { (void)Close(); }
@@ -69,8 +70,8 @@ absl::Status DbImpl::Start() {
   head_ = std::make_unique<Head>(options_.window_ms);
   VARVE_RETURN_IF_ERROR(OpenBlocks());
   VARVE_RETURN_IF_ERROR(Replay());
-  source_ = MakeDbSource(head_.get(), blocks_.get(), options_.clock,
-                         options_.retention_ms);
+  source_ =
+      MakeDbSource(head_.get(), blocks_.get(), options_.clock, &retention_ms_);
   if (options_.background) {
     maintenance_ = std::thread([this] {
       RunInBackground("maintenance", [this] { return MaintainHead(); });
@@ -100,7 +101,8 @@ absl::Status DbImpl::Replay() {
   const std::vector<SealMark> marks = blocks_->seal_marks();
   const std::vector<DeletionPtr> deletions = blocks_->deletions();
   VARVE_RETURN_IF_ERROR(ReplayWal(wal_options, marks, deletions,
-                                  retention_start_ms(), head_.get(), &replay_));
+                                  retention().StartMs(options_.clock->NowMs()),
+                                  head_.get(), &replay_));
   // What comes now must not stand in segments that marks and deletions are
   // about, although those may be gone: a snapshot may have no log, and nothing
   // of an unsynced one may be left.
@@ -250,7 +252,7 @@ CommitRange DbImpl::Filter(WriteBatch* batch, WriteResult* result) const {
   const int64_t too_far =
       std::min(now + options_.ahead_ms_max, Head::kTimeMax - 1);
   const int64_t too_old =
-      std::max(now - options_.retention_ms, -Head::kTimeMax + 1);
+      std::max(retention().StartMs(now), -Head::kTimeMax + 1);
   const bool ordered = has_out_of_order_window_.load(std::memory_order_relaxed);
   const int64_t window =
       out_of_order_window_ms_.load(std::memory_order_relaxed);
@@ -333,6 +335,11 @@ void DbImpl::SetOutOfOrderWindow(std::optional<int64_t> window_ms) {
   has_out_of_order_window_.store(window_ms.has_value());
 }
 
+void DbImpl::SetRetention(const RetentionPolicy& policy) {
+  retention_ms_.store(policy.time_ms, std::memory_order_relaxed);
+  retention_bytes_.store(policy.bytes, std::memory_order_relaxed);
+}
+
 // ------------------------------------------------------------------ reading
 
 std::vector<std::pair<std::string, Metadata>> DbImpl::FamilyMetadata() const {
@@ -361,6 +368,10 @@ DbStats DbImpl::Stats() const {
   stats.checkpoints = checkpoints_.load(std::memory_order_relaxed);
   stats.checkpoint_failures =
       checkpoint_failures_.load(std::memory_order_relaxed);
+  stats.blocks_dropped_by_time =
+      dropped_by_time_.load(std::memory_order_relaxed);
+  stats.blocks_dropped_by_size =
+      dropped_by_size_.load(std::memory_order_relaxed);
   stats.checkpoint_bytes = checkpoint_bytes_.load(std::memory_order_relaxed);
   stats.checkpoint_seconds =
       checkpoint_seconds_.load(std::memory_order_relaxed);

@@ -14,6 +14,7 @@
 #include "storage/deletion.h"
 #include "storage/file_system.h"
 #include "storage/log.h"
+#include "storage/retention_policy.h"
 #include "storage/series_source.h"
 #include "storage/write_batch.h"
 
@@ -41,8 +42,8 @@ struct DbOptions {
   Clock* clock = Clock::System();
   Logger logger;
   FsyncMode wal_fsync = FsyncMode::kInterval;
-  /// Days that lie wholly before now - retention_ms are dropped. 45 days.
-  int64_t retention_ms = int64_t{45} * 24 * 3600 * 1000;
+  /// 45 days.
+  RetentionPolicy retention = {.time_ms = int64_t{45} * 24 * 3600 * 1000};
   /// Samples older than the newest of their series by more than this are
   /// rejected; nullopt: any age inside the retention is accepted.
   std::optional<int64_t> out_of_order_window_ms;
@@ -86,6 +87,8 @@ struct DbStats {
   int64_t block_min_ms = 0;  ///< INT64_MAX without blocks
   int64_t seals = 0;
   int64_t seal_failures = 0;
+  int64_t blocks_dropped_by_time = 0;  ///< by the retention, since the start
+  int64_t blocks_dropped_by_size = 0;
   int64_t compactions = 0;  ///< merges of blocks
   int64_t compaction_failures = 0;
   int64_t compaction_bytes_read = 0;  ///< of the blocks that were merged
@@ -172,6 +175,10 @@ class Db {
   virtual absl::StatusOr<bool> Maintain() = 0;
   /// Takes effect at once; for reloads.
   virtual void SetOutOfOrderWindow(std::optional<int64_t> window_ms) = 0;
+  /// Takes effect at once, as to what is served and accepted; blocks go with
+  /// the next step of the background work. What a shorter time dropped does not
+  /// come back with a longer one.
+  virtual void SetRetention(const RetentionPolicy& policy) = 0;
 
   /// A consistent copy in `<directory>/snapshots/<name>`, whose name it gives:
   /// links of the files that never change, so it costs next to nothing. It is a

@@ -53,6 +53,7 @@ class DbImpl final : public Db {
   absl::StatusOr<bool> Maintain() override;
   absl::StatusOr<std::string> Snapshot(bool skip_head) override;
   void SetOutOfOrderWindow(std::optional<int64_t> window_ms) override;
+  void SetRetention(const RetentionPolicy& policy) override;
   absl::Status DeleteSeries(const Selectors& selectors,
                             TimeRange range) override;
   absl::Status CleanTombstones() override;
@@ -101,7 +102,7 @@ class DbImpl final : public Db {
   absl::Status FillSnapshot(bool skip_head, const std::string& directory)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
   void RemoveUnfinishedSnapshots();
-  absl::StatusOr<bool> DropExpiredDays()
+  absl::StatusOr<bool> ApplyRetention()
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintain_mutex_);
 
   // Checkpoints, in db_checkpoint.cc.
@@ -127,8 +128,9 @@ class DbImpl final : public Db {
                        const std::function<absl::StatusOr<bool>()>& step);
   void RunSync();
 
-  int64_t retention_start_ms() const {
-    return options_.clock->NowMs() - options_.retention_ms;
+  RetentionPolicy retention() const {
+    return {.time_ms = retention_ms_.load(std::memory_order_relaxed),
+            .bytes = retention_bytes_.load(std::memory_order_relaxed)};
   }
 
   const DbOptions options_;
@@ -143,6 +145,9 @@ class DbImpl final : public Db {
   std::atomic<uint64_t> epoch_{1};
   std::atomic<bool> has_out_of_order_window_{false};
   std::atomic<int64_t> out_of_order_window_ms_{0};
+  /// The retention; 0: no limit.
+  std::atomic<int64_t> retention_ms_{0};
+  std::atomic<uint64_t> retention_bytes_{0};
   std::atomic<int64_t> rejected_[5] = {};
   ReplayReport replay_;
   double replay_seconds_ = 0;
@@ -157,13 +162,14 @@ class DbImpl final : public Db {
   int64_t last_seal_ns_ ABSL_GUARDED_BY(maintain_mutex_) = 0;
   /// After a failure; 0: none.
   int64_t retry_seal_ns_ ABSL_GUARDED_BY(maintain_mutex_) = 0;
-  std::optional<int64_t> dropped_before_day_ ABSL_GUARDED_BY(maintain_mutex_);
   std::atomic<int64_t> seals_{0};
   std::atomic<int64_t> seal_failures_{0};
   std::atomic<int64_t> checkpoints_{0};
   std::atomic<int64_t> checkpoint_failures_{0};
   std::atomic<int64_t> checkpoint_bytes_{0};
   std::atomic<double> checkpoint_seconds_{0};
+  std::atomic<int64_t> dropped_by_time_{0};
+  std::atomic<int64_t> dropped_by_size_{0};
   std::atomic<int64_t> deletions_{0};
   std::atomic<int64_t> head_samples_deleted_{0};
   std::atomic<int64_t> blocks_cleaned_{0};

@@ -7,6 +7,7 @@
 #endif
 
 #include "storage/db_impl.h"
+#include "storage/retention_plan.h"
 #include "storage/status_macros.h"
 
 namespace varve {
@@ -139,17 +140,23 @@ bool DbImpl::SealIsDue(int64_t cutoff_ms) {
          head_->SideSamplesBefore(cutoff_ms) >= kLateSamplesMax;
 }
 
-absl::StatusOr<bool> DbImpl::DropExpiredDays() {
-  const int64_t before_ms = retention_start_ms();
-  const int64_t day = WindowOf(before_ms, kDayMs);
-  if (dropped_before_day_ == day) return false;
-  VARVE_ASSIGN_OR_RETURN(const int dropped, blocks_->DropDaysBefore(before_ms));
-  dropped_before_day_ = day;
-  if (dropped > 0) {
-    options_.logger.Info("db", "dropped {} blocks beyond the retention",
-                         dropped);
-  }
-  return dropped > 0;
+absl::StatusOr<bool> DbImpl::ApplyRetention() {
+  const auto other_bytes =
+      static_cast<uint64_t>(wal_->stats().bytes + checkpoint_bytes_.load());
+  RetentionPlan plan = PlanRetention(blocks_->Blocks(), other_bytes,
+                                     retention(), options_.clock->NowMs());
+  const auto drop = [this](std::span<const BlockInfo> blocks,
+                           std::string_view what) -> absl::StatusOr<int> {
+    if (blocks.empty()) return 0;
+    VARVE_ASSIGN_OR_RETURN(const int n, blocks_->Drop(blocks));
+    options_.logger.Info("db", "dropped {} blocks beyond the {}", n, what);
+    return n;
+  };
+  VARVE_ASSIGN_OR_RETURN(int dropped, drop(plan.expired, "retention time"));
+  dropped_by_time_.fetch_add(dropped, std::memory_order_relaxed);
+  VARVE_ASSIGN_OR_RETURN(int more, drop(plan.too_much, "retention size"));
+  dropped_by_size_.fetch_add(more, std::memory_order_relaxed);
+  return dropped + more > 0;
 }
 
 absl::Status DbImpl::Flush() {
@@ -163,7 +170,7 @@ absl::Status DbImpl::Flush() {
 absl::StatusOr<bool> DbImpl::MaintainHead() {
   VARVE_RETURN_IF_ERROR(wal_->SyncIfDue());
   MutexLock lock(&maintain_mutex_);
-  VARVE_ASSIGN_OR_RETURN(bool done, DropExpiredDays());
+  VARVE_ASSIGN_OR_RETURN(bool done, ApplyRetention());
   const int64_t cutoff_ms = DueCutoff();
   if (SealIsDue(cutoff_ms)) {
     VARVE_RETURN_IF_ERROR(SealBefore(cutoff_ms));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "storage/merge_source.h"
+#include "storage/retention_policy.h"
 #include "storage/status_macros.h"
 
 namespace varve {
@@ -15,7 +16,7 @@ namespace {
 class DbSource final : public SeriesSource {
  public:
   DbSource(const Head* head, const BlockStore* blocks, const Clock* clock,
-           int64_t retention_ms)
+           const std::atomic<int64_t>* retention_ms)
       : head_(head),
         blocks_(blocks),
         clock_(clock),
@@ -25,7 +26,8 @@ class DbSource final : public SeriesSource {
       QueryContext& context, std::span<const Matcher> matchers,
       const SelectHints& hints) const override {
     const SelectHints clipped = Clip(hints);
-    // Also asked first: what leaves the range of the head is in a block by then.
+    // Also asked first: what leaves the range of the head is in a block by
+    // then.
     const bool in_head = head_->min_ms() <= clipped.end_ms &&
                          head_->max_ms() >= clipped.start_ms;
     if (!in_head && blocks_ != nullptr) {
@@ -64,7 +66,9 @@ class DbSource final : public SeriesSource {
  private:
   SelectHints Clip(const SelectHints& hints) const {
     SelectHints out = hints;
-    out.start_ms = std::max(hints.start_ms, clock_->NowMs() - retention_ms_);
+    const RetentionPolicy policy = {
+        .time_ms = retention_ms_->load(std::memory_order_relaxed)};
+    out.start_ms = std::max(hints.start_ms, policy.StartMs(clock_->NowMs()));
     return out;
   }
 
@@ -87,15 +91,14 @@ class DbSource final : public SeriesSource {
   const Head* const head_;
   const BlockStore* const blocks_;
   const Clock* const clock_;
-  const int64_t retention_ms_;
+  const std::atomic<int64_t>* const retention_ms_;
 };
 
 }  // namespace
 
-std::unique_ptr<SeriesSource> MakeDbSource(const Head* head,
-                                           const BlockStore* blocks,
-                                           const Clock* clock,
-                                           int64_t retention_ms) {
+std::unique_ptr<SeriesSource> MakeDbSource(
+    const Head* head, const BlockStore* blocks, const Clock* clock,
+    const std::atomic<int64_t>* retention_ms) {
   return std::make_unique<DbSource>(head, blocks, clock, retention_ms);
 }
 

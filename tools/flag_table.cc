@@ -91,9 +91,11 @@ constexpr FlagSpec kFlags[] = {
      "two processes on a directory would destroy it"},
     {"storage.tsdb.path", Kind::kText, "data/", W, "Where the data are."},
     {"storage.tsdb.retention.size", Kind::kBytes, "0B", W,
-     "Not supported yet: anything but 0B is refused."},
+     "The oldest blocks go when the log, the blocks and their index are larger "
+     "together; 0B for no limit."},
     {"storage.tsdb.retention.time", Kind::kDuration, "45d", W,
-     "Days that lie wholly before this are dropped."},
+     "Days that lie wholly before this are dropped. Where only "
+     "storage.tsdb.retention.size is given, there is no limit."},
     {"storage.tsdb.samples-per-chunk", Kind::kNumber, "120", N, kOwnBlocks},
     {"storage.tsdb.wal-compression", Kind::kBool, "true", N, kOwnBlocks},
     {"storage.tsdb.wal-compression-type", Kind::kText, "snappy", N, kOwnBlocks},

@@ -171,14 +171,6 @@ absl::Status ServeFlags::Check() {
   constexpr std::string_view kModes[] = {"always", "interval", "never"};
   VARVE_RETURN_IF_ERROR(
       OneOf("storage.tsdb.wal-fsync", Text("storage.tsdb.wal-fsync"), kModes));
-  if (*ParseByteSize(Text("storage.tsdb.retention.size")) != 0) {
-    return InvalidArgument(
-        "--storage.tsdb.retention.size is not supported yet, and ignoring it "
-        "could fill the disk; use --storage.tsdb.retention.time");
-  }
-  if (DurationMs("storage.tsdb.retention.time") <= 0) {
-    return InvalidArgument("--storage.tsdb.retention.time must be above 0");
-  }
   for (const std::string_view name :
        {"query.max-concurrency", "web.max-connections"}) {
     if (Number(name) == 0) return InvalidArgument("--{} must be above 0", name);

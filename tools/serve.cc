@@ -96,7 +96,10 @@ DatabaseOptions DatabaseOptionsOf(const ServeFlags& flags,
   o.config_file = flags.Text("config.file");
   o.config_watch_interval_ms = flags.DurationMs("config.auto-reload-interval");
   o.wal_fsync = FsyncModeOf(flags.Text("storage.tsdb.wal-fsync"));
-  o.retention_ms = flags.DurationMs("storage.tsdb.retention.time");
+  if (flags.given("storage.tsdb.retention.time")) {
+    o.retention.time_ms = flags.DurationMs("storage.tsdb.retention.time");
+  }
+  o.retention.bytes = flags.Number("storage.tsdb.retention.size");
   o.lookback_ms = flags.DurationMs("query.lookback-delta");
   o.query_timeout_ms = flags.DurationMs("query.timeout");
   o.query_samples_max = flags.Number("query.max-samples");

@@ -149,9 +149,12 @@ TEST(Config, BearerTokenIsAuthorization) {
 TEST(Config, StorageValues) {
   const Config config = Load(
       "storage:\n  tsdb: {out_of_order_time_window: 30m, retention: {time: "
-      "15d}}\n  exemplars: {max_exemplars: 5}\n");
+      "15d, size: 512MB}}\n  exemplars: {max_exemplars: 5}\n");
   EXPECT_EQ(config.out_of_order_window_ms, 1800000);
   EXPECT_EQ(config.retention_ms, 15LL * 24 * 3600 * 1000);
+  EXPECT_EQ(config.retention_bytes, 512u << 20);
+  EXPECT_THAT(config.yaml, HasSubstr("    retention:\n      time: 15d\n"
+                                     "      size: 512MiB\n"));
   EXPECT_EQ(config.max_exemplars, 5);
   EXPECT_EQ(Load("storage: {tsdb: {out_of_order_time_window: 0s}}")
                 .out_of_order_window_ms,
@@ -292,8 +295,9 @@ TEST(Config, RefusesWithFileAndLine) {
        "p.yml:3: expected Alertmanager api version to be one of [v2] but got "
        "v1"},
       {"alerting:\n  foo: 1\n", "p.yml:2: unknown field \"foo\" in alerting"},
-      {"storage:\n  tsdb: {retention: {size: 1GB}}\n",
-       "p.yml:2: storage.tsdb.retention.size is not supported yet"},
+      {"storage:\n  tsdb: {retention: {size: 1XB}}\n",
+       "p.yml:2: size in storage.tsdb.retention must be a size with its unit "
+       "such as 10MB, not \"1XB\""},
       {"rule_files: ['a/*/b']\n", "p.yml:1: invalid rule file path \"a/*/b\""},
   };
   for (const Bad& bad : table) {
@@ -338,10 +342,11 @@ TEST(Config, ScrapeConfigFiles) {
   const std::string& dir = directory.path();
   std::filesystem::create_directories(dir + "/jobs");
   WriteTestFile(dir + "/jobs/b.yml",
-        "scrape_configs:\n- job_name: b\n  bearer_token_file: tok\n");
-  WriteTestFile(dir + "/p.yml",
-        "global: {scrape_interval: 3s}\nscrape_config_files: ['jobs/*.yml']\n"
-        "scrape_configs:\n- job_name: a\n");
+                "scrape_configs:\n- job_name: b\n  bearer_token_file: tok\n");
+  WriteTestFile(
+      dir + "/p.yml",
+      "global: {scrape_interval: 3s}\nscrape_config_files: ['jobs/*.yml']\n"
+      "scrape_configs:\n- job_name: a\n");
   const auto config = LoadConfigFile(dir + "/p.yml");
   ASSERT_TRUE(config.ok()) << Message(config.status());
   ASSERT_EQ(config->scrape_configs.size(), 2u);

@@ -406,9 +406,10 @@ TEST_F(HttpRoutesTest, Status) {
             R"("seriesCountByLabelValuePair":[]}})");
   EXPECT_EQ(Get("/api/v1/status/tsdb?limit=0"),
             fmt::format("{}\"limit must be a positive number\"}}", kBad));
-  db_.config.retention_ms = int64_t{45} * 86400 * 1000;
+  db_.config.retention = {.time_ms = int64_t{45} * 86400 * 1000,
+                          .bytes = uint64_t{1536} << 20};
   EXPECT_THAT(Get("/api/v1/status/runtimeinfo"),
-              HasSubstr(R"("storageRetention":"45d")"));
+              HasSubstr(R"("storageRetention":"45d or 1536MiB")"));
   EXPECT_EQ(Get("/api/v1/rules"),
             R"(200 {"status":"success","data":{"groups":[]}})");
   EXPECT_EQ(Get("/api/v1/rules?type=foo"),

@@ -120,7 +120,7 @@ TEST_F(BlockCompactorTest, RandomBlocksKeepEverySampleAndEveryBit) {
     EXPECT_EQ(FileCount(), 1u);
     Open();
     EXPECT_EQ(Content(), before);
-    ASSERT_TRUE(store_->DropDaysBefore(100 * 24 * kHourMs).ok());
+    ASSERT_TRUE(DropDaysBefore(store_.get(), 100 * 24 * kHourMs).ok());
   }
 }
 

@@ -139,7 +139,7 @@ TEST(BlockStoreDamage, ADamagedBlockCanStillBeDropped) {
   ASSERT_TRUE(fs.Remove("/db/blocks/d0-p0.block").ok());
   Store store;
   ASSERT_TRUE(OpenStore(&fs, &store).ok());
-  EXPECT_EQ(*store.store->DropDaysBefore(24 * kHourMs), 2);
+  EXPECT_EQ(*DropDaysBefore(store.store.get(), 24 * kHourMs), 2);
   EXPECT_TRUE(fs.List("/db/blocks")->empty());
 }
 

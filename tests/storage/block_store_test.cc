@@ -190,19 +190,19 @@ TEST(BlockStore, ASnapshotOutlivesItsBlocks) {
   auto cursor = set->Cursor();
   set.reset();
 
-  EXPECT_EQ(*store->DropDaysBefore(kDayMs), 1);
+  EXPECT_EQ(*DropDaysBefore(store.get(), kDayMs), 1);
   EXPECT_TRUE(store->Blocks().empty());
   EXPECT_TRUE(ReadContent(*store->Snapshot()).empty());
   ExpectSame(*snapshot, data, {}, 0, kDayMs);
   EXPECT_EQ(Files(&fs, "/db/blocks").size(), 1u);
   snapshot.reset();
   // The cursor alone still pins it.
-  EXPECT_EQ(*store->DropDaysBefore(kDayMs), 0);
+  EXPECT_EQ(*DropDaysBefore(store.get(), kDayMs), 0);
   SampleColumns columns;
   EXPECT_TRUE(*cursor->Next(&columns));
   EXPECT_EQ(columns.size(), 5u);
   cursor.reset();
-  EXPECT_EQ(*store->DropDaysBefore(kDayMs), 0);
+  EXPECT_EQ(*DropDaysBefore(store.get(), kDayMs), 0);
   EXPECT_TRUE(Files(&fs, "/db/blocks").empty());
   EXPECT_TRUE(Files(&fs, "/db/index", ".sst").empty());
 }
@@ -216,9 +216,9 @@ TEST(BlockStore, DropsOnlyWholeDays) {
         PublishBlock(store.get(), SmallData(start), {start, start + kHourMs})
             .ok());
   }
-  EXPECT_EQ(*store->DropDaysBefore(-kDayMs - 1), 0);
-  EXPECT_EQ(*store->DropDaysBefore(-kDayMs), 1);
-  EXPECT_EQ(*store->DropDaysBefore(kDayMs + 5), 2);
+  EXPECT_EQ(*DropDaysBefore(store.get(), -kDayMs - 1), 0);
+  EXPECT_EQ(*DropDaysBefore(store.get(), -kDayMs), 1);
+  EXPECT_EQ(*DropDaysBefore(store.get(), kDayMs + 5), 2);
   ASSERT_EQ(store->Blocks().size(), 1u);
   EXPECT_EQ(store->Blocks()[0].day, 1);
 }

@@ -26,7 +26,7 @@ class Model {
     options_.window_ms = 60 * kMinute;
     options_.wal_segment_bytes = 4096;
     options_.checkpoint_bytes = 8192;
-    options_.retention_ms = retention_ms;
+    options_.retention.time_ms = retention_ms;
     Reopen();
   }
 
@@ -67,11 +67,12 @@ class Model {
   }
 
   void Check() {
-    const int64_t oldest = clock_.NowMs() - options_.retention_ms;
+    const int64_t oldest = clock_.NowMs() - options_.retention.time_ms;
     int64_t from = oldest - kDay;
     int64_t to = clock_.NowMs() + kDay;
     if (random_() % 2) {
-      from = oldest + static_cast<int64_t>(random_() % options_.retention_ms);
+      from =
+          oldest + static_cast<int64_t>(random_() % options_.retention.time_ms);
       to = from + static_cast<int64_t>(random_() % (60 * kMinute));
     }
     SourceContent expected;
@@ -236,7 +237,7 @@ class Model {
     }
     const auto result = appender->Commit();
     ASSERT_TRUE(result.ok()) << result.status();
-    const int64_t oldest = clock_.NowMs() - options_.retention_ms;
+    const int64_t oldest = clock_.NowMs() - options_.retention.time_ms;
     // Floats of a batch are applied before its histograms; the first wins.
     for (const auto* list : {&floats, &histograms}) {
       for (const Wanted& w : *list) {
@@ -253,7 +254,7 @@ class Model {
   SourceContent model_;
   int64_t compactions_ = 0;
   int64_t checkpoints_ = 0;
-  int64_t seals_ = 0;  // of lives that have ended
+  int64_t seals_ = 0;                     // of lives that have ended
   std::map<std::string, Labels> labels_;  // by their text
   int64_t deletions_ = 0;
   int64_t cleaned_ = 0;

@@ -13,6 +13,7 @@ namespace varve {
 namespace {
 
 constexpr int64_t kHour = 3'600'000;
+constexpr int64_t kDayMs = 24 * kHour;
 constexpr int64_t kNow = int64_t{470'000} * kHour;
 
 class DbTest : public testing::Test {
@@ -90,7 +91,7 @@ TEST_F(DbTest, FirstValueOfATimeWins) {
 }
 
 TEST_F(DbTest, RefusesTimesOutsideOfWhatIsKept) {
-  const int64_t oldest = kNow - Options().retention_ms;
+  const int64_t oldest = kNow - Options().retention.time_ms;
   const int64_t newest = kNow + Options().ahead_ms_max;
   const WriteResult r =
       Add(kUp, {{oldest - 1, 1}, {oldest, 1}, {newest, 1}, {newest + 1, 1}});
@@ -98,6 +99,46 @@ TEST_F(DbTest, RefusesTimesOutsideOfWhatIsKept) {
   EXPECT_EQ(r.rejected[static_cast<int>(Rejection::kTooOld)], 1);
   EXPECT_EQ(r.rejected[static_cast<int>(Rejection::kTooFarAhead)], 1);
   EXPECT_EQ(db_->Stats().samples_rejected[1], 1);
+}
+
+TEST_F(DbTest, RetentionMayChange) {
+  const int64_t time_ms = Options().retention.time_ms;
+  Add(kUp, {{kNow - kDayMs - 1, 1}, {kNow - kDayMs, 2}, {kNow, 3}});
+  db_->SetRetention({.time_ms = kDayMs});
+  EXPECT_EQ(Content()[kUp.ToString()].size(), 2u);
+  EXPECT_EQ(Add(kUp, {{kNow - kDayMs - 2, 1}}).samples_stored, 0);
+  db_->SetRetention({});
+  EXPECT_EQ(Content()[kUp.ToString()].size(), 3u);
+  EXPECT_EQ(Add(kUp, {{kNow - time_ms - 1, 1}}).samples_stored, 1);
+  // The blocks of days that are over go.
+  ASSERT_TRUE(db_->Flush().ok());
+  EXPECT_EQ(db_->Stats().blocks, 4);
+  db_->SetRetention({.time_ms = 2 * kDayMs});
+  EXPECT_TRUE(*db_->Maintain());
+  EXPECT_EQ(db_->Stats().blocks_dropped_by_time, 1);
+  db_->SetRetention({});
+  EXPECT_EQ(Content()[kUp.ToString()].size(), 3u);
+}
+
+TEST_F(DbTest, TheOldestBlocksGoWhenThereIsTooMuch) {
+  for (int day = 5; day >= 0; --day) Add(kUp, {{kNow - day * kDayMs, 1}});
+  ASSERT_TRUE(db_->Flush().ok());
+  const DbStats before = db_->Stats();
+  ASSERT_EQ(before.blocks, 6);
+  const auto kept =
+      static_cast<uint64_t>(before.wal_bytes + before.checkpoint_bytes) +
+      static_cast<uint64_t>(before.block_bytes) / 6 * 2;
+  db_->SetRetention({.bytes = kept + 100});
+  EXPECT_TRUE(*db_->Maintain());
+  EXPECT_EQ(db_->Stats().blocks, 2);
+  EXPECT_EQ(db_->Stats().blocks_dropped_by_size, 4);
+  EXPECT_EQ(Content()[kUp.ToString()].begin()->first, kNow - kDayMs);
+  // The last one stays whatever the limit says.
+  db_->SetRetention({.bytes = 1});
+  EXPECT_TRUE(*db_->Maintain());
+  EXPECT_EQ(db_->Stats().blocks, 1);
+  (void)*db_->Maintain();
+  EXPECT_EQ(Content()[kUp.ToString()].size(), 1u);
 }
 
 TEST_F(DbTest, HonoursAnOutOfOrderWindow) {

@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "storage/check.h"
+#include "storage/retention_plan.h"
 #include "storage/status_macros.h"
 
 namespace varve {
@@ -202,6 +203,11 @@ absl::Status AddAll(const MapSource& data, TimeWindow window,
     }
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<int> DropDaysBefore(BlockStore* store, int64_t time_ms) {
+  return store->Drop(
+      PlanRetention(store->Blocks(), 0, {.time_ms = 1}, time_ms + 1).expired);
 }
 
 }  // namespace varve

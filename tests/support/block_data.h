@@ -18,8 +18,8 @@ struct RandomDataOptions {
 };
 
 /// Series with labels that overlap in many ways, values of every kind of bit
-/// pattern, shared and own timestamps, some with the samples of another, floats, histograms of changing layouts,
-/// start timestamps.
+/// pattern, shared and own timestamps, some with the samples of another,
+/// floats, histograms of changing layouts, start timestamps.
 MapSource RandomData(const RandomDataOptions& options, std::mt19937_64* random);
 
 /// Any integer or float histogram that is possible in memory.
@@ -33,5 +33,8 @@ std::vector<Matcher> RandomMatchers(std::mt19937_64* random);
 /// most `chunk_samples`.
 absl::Status AddAll(const MapSource& data, TimeWindow window,
                     size_t chunk_samples, BlockBuilder* builder);
+
+/// Drops whole days that end at or before `time_ms`; returns how many blocks.
+absl::StatusOr<int> DropDaysBefore(BlockStore* store, int64_t time_ms);
 
 }  // namespace varve

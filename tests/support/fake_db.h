@@ -32,6 +32,7 @@ class FakeDb final : public Db {
   absl::Status Flush() override { return absl::OkStatus(); }
   absl::StatusOr<std::string> Snapshot(bool) override { return std::string(); }
   absl::StatusOr<bool> Maintain() override { return false; }
+  void SetRetention(const RetentionPolicy&) override {}
   void SetOutOfOrderWindow(std::optional<int64_t>) override {}
   absl::Status DeleteSeries(const Selectors&, TimeRange) override {
     return absl::OkStatus();

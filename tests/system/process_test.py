@@ -39,7 +39,7 @@ def test_bad_flags():
             (["--log.level=loud"], "log.level"),
             (["--storage.tsdb.wal-fsync=often"], "wal-fsync"),
             (["--web.config.file=web.yml"], "web.config.file is refused"),
-            (["--storage.tsdb.retention.size=10GB"], "retention.size"),
+            (["--storage.tsdb.retention.size=10G"], "retention.size"),
             (["--agent"], "agent"),
             (["--query.timeout=1s", "--query.timeout=2s"], "query.timeout")):
         code, text = run(*argv)
