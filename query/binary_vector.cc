@@ -188,6 +188,10 @@ absl::Status VectorBinary::ReadOneSide() {
   for (const Group& group : groups_) {
     if (group.ones.size() > 1) FindConflicts(group);
   }
+  // Filling matches the one side also where the many side has nothing at all.
+  if (!conflicts_.empty() && (fill_one_ || fill_many_)) {
+    return absl::FailedPreconditionError(conflicts_[0].text);
+  }
   return absl::OkStatus();
 }
 

@@ -110,6 +110,17 @@ TEST_F(EngineTest, ExtremeTimesDoNoHarm) {
   }
 }
 
+TEST_F(EngineTest, FillingRefusesDuplicatesBesideAnEmptySide) {
+  for (const char* query : {"nope + on () fill_right(2) m_total",
+                            "nope + on () fill_left(2) m_total",
+                            "m_total + on () group_right () fill(1) nope"}) {
+    EXPECT_EQ(Instant(query, 60'000).status().code(),
+              absl::StatusCode::kFailedPrecondition)
+        << query;
+  }
+  EXPECT_TRUE(Instant("nope + on () m_total", 60'000).ok());
+}
+
 TEST_F(EngineTest, SamplesAreBounded) {
   QueryContext::Limits limits;
   limits.samples_max = 1000;
