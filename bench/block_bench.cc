@@ -1,14 +1,18 @@
-// Sealing and reading a block: columns alone, then whole blocks with their
-// index in a store on a disk in memory.
+// Sealing, reading and merging blocks: columns and chunks alone, then whole
+// blocks with their index in a store on a disk in memory.
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <limits>
 #include <random>
 #include <vector>
 
+#include "storage/block.h"
+#include "storage/block_compactor.h"
 #include "storage/block_store.h"
+#include "storage/block_writer.h"
 #include "storage/chunk_codec.h"
 #include "storage/float_column.h"
 #include "storage/int_column.h"
@@ -105,6 +109,89 @@ void DecodeTimes(benchmark::State& state) {
 }
 BENCHMARK(DecodeTimes)->ArgName("jitter_ms")->Arg(0)->Arg(10);
 
+/// The buckets of one histogram: each counts what is in the one before too,
+/// and nine more observations a sample on average.
+std::vector<std::vector<double>> Buckets(size_t buckets, size_t samples,
+                                         uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::poisson_distribution<int> observations(9);
+  std::vector<std::vector<double>> all(buckets);
+  std::vector<double> counts(buckets);
+  for (size_t i = 0; i < samples; ++i) {
+    double below = 0;
+    for (size_t b = 0; b < buckets; ++b) {
+      counts[b] += observations(random);
+      below += counts[b];
+      all[b].push_back(below);
+    }
+  }
+  return all;
+}
+
+/// Chunks of 960 samples that are buckets, written as a merge writes them.
+struct BucketBlock {
+  BucketBlock() {
+    Must(fs.CreateDir("/blocks"));
+    BlockInfo info;
+    info.window = {0, 12 * kWindowMs};
+    auto writer = BlockWriter::Create(&fs, "/blocks/b", info);
+    Must(writer.status());
+    (*writer)->WriteDifferences();
+    SampleColumns columns;
+    columns.timestamps = Times(kJoined, 10, 1);
+    for (uint64_t histogram = 0; histogram < 50; ++histogram) {
+      for (auto& values : Buckets(12, kJoined, histogram + 1)) {
+        columns.values = std::move(values);
+        Must((*writer)->AddSeries({&columns, 1}));
+        ++series;
+      }
+    }
+    Must((*writer)->Finish().status());
+    auto opened = Block::Open(&fs, "/blocks/b");
+    Must(opened.status());
+    block = *std::move(opened);
+  }
+
+  static constexpr size_t kJoined = 960;
+  MemoryFileSystem fs;
+  std::shared_ptr<const Block> block;
+  uint32_t series = 0;
+};
+
+/// Checks, decodes and copies the chunks that are differences from others, or
+/// those that are not.
+void ReadChunks(benchmark::State& state) {
+  static const BucketBlock of;
+  constexpr int64_t kMin = std::numeric_limits<int64_t>::min();
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+  BlockReader reader(of.block, kMin, kMax);
+  std::vector<Block::Chunk> chunks;
+  for (uint32_t s = 0; s < of.series; ++s) {
+    const auto group = reader.Group(s);
+    Must(group.status());
+    for (const Block::Chunk& chunk : (*group)->ChunksOf(s)) {
+      const auto raw = reader.ReadRaw(chunk);
+      Must(raw.status());
+      const bool differs = !raw->differences.empty();
+      if (differs == (state.range(0) != 0)) chunks.push_back(chunk);
+    }
+  }
+  SampleColumns columns;
+  for (auto _ : state) {
+    for (const Block::Chunk& chunk : chunks) {
+      Must(reader.Read(chunk, &columns).status());
+      benchmark::DoNotOptimize(columns.values.data());
+    }
+  }
+  SetSamples(state, chunks.size() * BucketBlock::kJoined);
+  state.counters["chunks"] = static_cast<double>(chunks.size());
+}
+BENCHMARK(ReadChunks)
+    ->ArgName("differences")
+    ->Arg(0)
+    ->Arg(1)
+    ->Unit(benchmark::kMicrosecond);
+
 /// 100 metrics of `targets` targets each; all series of a target share their
 /// times, which jitter.
 struct Input {
@@ -169,6 +256,98 @@ void SealBlock(benchmark::State& state) {
       static_cast<double>(info.index_bytes) / static_cast<double>(info.series);
 }
 BENCHMARK(SealBlock)->Unit(benchmark::kMillisecond)->MinTime(2);
+
+/// Some hours of 1,200 series: counters, or 100 histograms of 12 buckets.
+class MergeInput {
+ public:
+  static constexpr size_t kWindows = 4;
+
+  MergeInput(size_t samples_per_window, bool buckets)
+      : per_window_(samples_per_window) {
+    const size_t all = kWindows * per_window_;
+    const int64_t step = kWindowMs / static_cast<int64_t>(per_window_);
+    for (uint64_t target = 0; target < 100; ++target) {
+      auto& times = times_.emplace_back(all);
+      std::mt19937_64 random(target);
+      for (size_t i = 0; i < all; ++i) {
+        times[i] =
+            static_cast<int64_t>(i) * step + static_cast<int64_t>(random() % 5);
+      }
+      auto histogram = Buckets(12, buckets ? all : 0, target + 1);
+      for (size_t b = 0; b < histogram.size(); ++b) {
+        labels_.push_back(
+            Labels{{"__name__", "request_duration_seconds_bucket"},
+                   {"instance", fmt::format("10.0.0.{:03}:9100", target)},
+                   {"le", fmt::format("{:02}", b)}});
+        values_.push_back(buckets ? std::move(histogram[b])
+                                  : Counter(all, 12 * target + b));
+      }
+    }
+  }
+
+  size_t samples() const { return kWindows * per_window_ * values_.size(); }
+
+  void PublishTo(BlockStore* store) const {
+    SampleColumns columns;
+    for (size_t w = 0; w < kWindows; ++w) {
+      const auto begin = static_cast<std::ptrdiff_t>(w * per_window_);
+      const auto end = begin + static_cast<std::ptrdiff_t>(per_window_);
+      const auto start_ms = static_cast<int64_t>(w) * kWindowMs;
+      auto builder = store->NewBlock({start_ms, start_ms + kWindowMs});
+      Must(builder.status());
+      for (size_t s = 0; s < values_.size(); ++s) {
+        const auto& times = times_[s / 12];
+        columns.timestamps.assign(times.begin() + begin, times.begin() + end);
+        columns.values.assign(values_[s].begin() + begin,
+                              values_[s].begin() + end);
+        Must((*builder)->AddSeries(labels_[s], {&columns, 1}));
+      }
+      std::vector<std::unique_ptr<BlockBuilder>> builders;
+      builders.push_back(*std::move(builder));
+      Must(store->Publish(std::move(builders), {}, {}));
+    }
+  }
+
+ private:
+  const size_t per_window_;
+  std::vector<Labels> labels_;
+  std::vector<std::vector<int64_t>> times_;  // by target
+  std::vector<std::vector<double>> values_;  // by series
+};
+
+/// Four blocks into one, with its index, published in their place. Chunks of
+/// 960 samples are copied, of 240 or 480 joined; where series are buckets, they
+/// are compared with their neighbours as well.
+void MergeBlocks(benchmark::State& state) {
+  const MergeInput input(static_cast<size_t>(state.range(0)),
+                         state.range(1) != 0);
+  CompactReport report;
+  for (auto _ : state) {
+    state.PauseTiming();
+    {
+      MemoryFileSystem fs;
+      auto store = OpenStore(&fs);
+      input.PublishTo(store.get());
+      const std::vector<BlockInfo> blocks = store->Blocks();
+      state.ResumeTiming();
+      Must(CompactBlocks(store.get(), blocks, {}, &report));
+      state.PauseTiming();
+    }
+    state.ResumeTiming();
+  }
+  SetSamples(state, input.samples());
+  const auto samples = static_cast<double>(report.samples);
+  state.counters["bytes/sample before"] =
+      static_cast<double>(report.bytes_before) / samples;
+  state.counters["bytes/sample after"] =
+      static_cast<double>(report.bytes_after) / samples;
+  state.counters["copied"] = static_cast<double>(report.chunks_copied);
+  state.counters["made"] = static_cast<double>(report.chunks_encoded);
+}
+BENCHMARK(MergeBlocks)
+    ->ArgNames({"chunk", "buckets"})
+    ->ArgsProduct({{240, 480, 960}, {0, 1}})
+    ->Unit(benchmark::kMillisecond);
 
 void SealIndexOnly(benchmark::State& state) {
   // One sample per series: what a series costs.
