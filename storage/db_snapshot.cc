@@ -59,8 +59,14 @@ absl::Status DbImpl::CopyWalBefore(uint64_t segment,
     const auto number = wal_format::ParseSegmentName(file.name);
     if (number && *number >= segment) continue;
     if (file.is_directory || file.name.ends_with(kUnfinished)) continue;
+    // It may name a segment that has begun since.
+    if (file.name == wal_format::kNewestName) continue;
     VARVE_RETURN_IF_ERROR(LinkOrCopy(options_.fs, wal + "/" + file.name,
                                      directory + "/" + file.name));
+  }
+  if (segment > 1) {
+    VARVE_RETURN_IF_ERROR(
+        WriteNewestSegment(options_.fs, directory, segment - 1));
   }
   return options_.fs->SyncDir(directory);
 }

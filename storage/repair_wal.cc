@@ -177,6 +177,23 @@ absl::Status FillGaps(const WalFiles& listed, RepairWork* work) {
   return absl::OkStatus();
 }
 
+/// What says that segments at the end are missing would say so for ever.
+absl::Status ForgetNewest(const WalFiles& listed, RepairWork* work) {
+  const std::string name = fmt::format("wal/{}", wal_format::kNewestName);
+  const auto newest = ReadNewestSegment(work->fs(), work->PathOf("wal"));
+  if (newest.ok() && *newest <= listed.last()) return absl::OkStatus();
+  if (!newest.ok() && !absl::IsDataLoss(newest.status())) {
+    return newest.status();
+  }
+  VARVE_RETURN_IF_ERROR(work->Move(name).status());
+  work->Did(name, newest.ok()
+                      ? fmt::format("set aside: the segments up to {} at the "
+                                    "end of the log are lost",
+                                    *newest)
+                      : std::string("set aside: it is damaged"));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status RepairWal(RepairWork* work) {
@@ -189,6 +206,7 @@ absl::Status RepairWal(RepairWork* work) {
     work->Did("wal/" + name, "set aside: it is not read");
   }
   VARVE_RETURN_IF_ERROR(FillGaps(listed, work));
+  VARVE_RETURN_IF_ERROR(ForgetNewest(listed, work));
   VARVE_ASSIGN_OR_RETURN(listed, ListWalFiles(work->fs(), directory));
   WalMeaning meaning(&work->sealed);
   for (const WalFiles::File& file : listed.files) {

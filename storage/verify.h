@@ -35,7 +35,8 @@ struct VerifySummary {
 /// and checks every checksum and every reference: manifest -> block file and
 /// index rows -> chunks -> samples, counts and times; the log's records and the
 /// series that they name. Changes nothing. Memory is bounded by the largest
-/// segment of the log, the labels of a block and a few MiB.
+/// record of the log, 16 bytes for each of its series, the labels of a block and
+/// a few MiB.
 ///
 /// FailedPrecondition: in use by a Db, not a Db's directory, or of a newer
 /// version. Other errors are the disk's. Damage is no error.

@@ -3,37 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "storage/record_reader.h"
 #include "storage/status_macros.h"
 #include "storage/string_hash.h"
 #include "storage/wal_format.h"
 #include "storage/wal_record.h"
 
 namespace varve {
-namespace {
-
-using wal_format::kRecordHeaderBytes;
-using wal_format::kSegmentHeaderBytes;
-
-constexpr uint64_t kFileBytesMax = uint64_t{4} << 30;
-
-/// The length of the record at `at`, headers included, 0 when none stands
-/// there.
-uint64_t RecordAt(std::string_view bytes, uint64_t at, uint64_t number,
-                  WalRecordType* type, std::string_view* payload, bool* good) {
-  const auto header =
-      wal_format::ReadRecordHeader(bytes.substr(at), number, at);
-  if (!header ||
-      bytes.size() - at - kRecordHeaderBytes < header->payload_bytes) {
-    return 0;
-  }
-  *payload = bytes.substr(at + kRecordHeaderBytes, header->payload_bytes);
-  *type = header->type;
-  *good = wal_format::PayloadIsIntact(*header, *payload);
-  return kRecordHeaderBytes + header->payload_bytes;
-}
-
-}  // namespace
-
 absl::StatusOr<WalFiles> ListWalFiles(FileSystem* fs,
                                       const std::string& directory) {
   WalFiles out;
@@ -61,6 +37,7 @@ absl::StatusOr<WalFiles> ListWalFiles(FileSystem* fs,
   std::vector<uint64_t> segments;
   for (const FileInfo& file : listed) {
     const auto segment = wal_format::ParseSegmentName(file.name);
+    if (file.name == wal_format::kNewestName) continue;
     if (segment && *segment >= first) {
       segments.push_back(*segment);
     } else if (segment || file.name.ends_with(".tmp")) {
@@ -80,14 +57,16 @@ absl::StatusOr<WalFiles> ListWalFiles(FileSystem* fs,
 
 absl::Status WalkWalFile(FileSystem* fs, const std::string& path,
                          uint64_t number, const WalFileWalk& walk) {
-  VARVE_ASSIGN_OR_RETURN(const std::string bytes,
-                         ReadFile(fs, path, kFileBytesMax));
+  VARVE_ASSIGN_OR_RETURN(const auto file, fs->OpenRandomAccess(path));
+  VARVE_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+  RecordReader reader(file.get(), size, number);
+  VARVE_ASSIGN_OR_RETURN(const std::string_view header, reader.Header());
   const bool checkpoint =
       wal_format::ParseCheckpointName(path.substr(path.rfind('/') + 1))
           .has_value();
   const auto version = checkpoint
-                           ? wal_format::ReadCheckpointHeader(bytes, number)
-                           : wal_format::ReadSegmentHeader(bytes, number);
+                           ? wal_format::ReadCheckpointHeader(header, number)
+                           : wal_format::ReadSegmentHeader(header, number);
   const uint32_t known =
       checkpoint ? wal_format::kCheckpointVersion : wal_format::kVersion;
   if (version && *version != known) {
@@ -96,23 +75,19 @@ absl::Status WalkWalFile(FileSystem* fs, const std::string& path,
         "reads version {}",
         path, *version, known);
   }
-  uint64_t at = version ? kSegmentHeaderBytes : 0;
-  uint64_t good_end = at;
-  while (at < bytes.size()) {
+  if (version) reader.SkipHeader();
+  while (true) {
+    const uint64_t good_end = reader.good_end();
     WalRecordType type;
     std::string_view payload;
-    bool good = false;
-    const uint64_t length = RecordAt(bytes, at, number, &type, &payload, &good);
-    if (length == 0 || !good) {
-      at += std::max<uint64_t>(length, 1);
-      continue;
-    }
+    VARVE_ASSIGN_OR_RETURN(const bool more, reader.Next(&type, &payload));
+    const uint64_t at = more ? reader.good_end() - payload.size() -
+                                   wal_format::kRecordHeaderBytes
+                             : size;
     if (good_end < at) walk.on_bad(good_end, at - good_end);
+    if (!more) return absl::OkStatus();
     walk.on_record(type, payload, at);
-    good_end = at += length;
   }
-  if (good_end < bytes.size()) walk.on_bad(good_end, bytes.size() - good_end);
-  return absl::OkStatus();
 }
 
 SealedTimes::SealedTimes(const Manifest& manifest)
@@ -142,13 +117,9 @@ std::string WalMeaning::AddSeries(std::string_view payload) {
 }
 
 std::string WalMeaning::SetSeries(SeriesRef ref, uint64_t hash) {
-  if (ref >= series_.size()) series_.resize(ref + size_t{1}, 0);
-  hash = std::max<uint64_t>(hash, 1);
-  const uint64_t known = std::exchange(series_[ref], hash);
-  if (known == 0) ++series_count_;
-  return known == 0 || known == hash
-             ? ""
-             : fmt::format("number {} names a second series", ref);
+  const auto [it, fresh] = series_.try_emplace(ref, hash);
+  if (fresh || std::exchange(it->second, hash) == hash) return "";
+  return fmt::format("number {} names a second series", ref);
 }
 
 std::string WalMeaning::AddHeadSeries(std::string_view payload) {
@@ -226,6 +197,7 @@ class WalCheck {
           CheckFile(file, file.is_segment && &file == &listed.files.back()));
       ++counts->files;
     }
+    VARVE_RETURN_IF_ERROR(CheckEnd(listed.last()));
     counts->records = records_;
     counts->series = meaning_.series();
     counts->samples = meaning_.samples();
@@ -233,6 +205,26 @@ class WalCheck {
   }
 
  private:
+  /// `last`: the number of the last segment that is there.
+  absl::Status CheckEnd(uint64_t last) {
+    const std::string path =
+        fmt::format("{}/{}", directory_, wal_format::kNewestName);
+    const auto newest = ReadNewestSegment(fs_, directory_);
+    if (absl::IsDataLoss(newest.status())) {
+      findings_->Note(path,
+                      "is damaged: a loss of the last segments would "
+                      "not show");
+      return absl::OkStatus();
+    }
+    VARVE_RETURN_IF_ERROR(newest.status());
+    if (*newest <= last) return absl::OkStatus();
+    findings_->Damage(path,
+                      fmt::format("the segments {} to {} are missing at the "
+                                  "end of the log",
+                                  last + 1, *newest));
+    return absl::OkStatus();
+  }
+
   void CheckNumber(const WalFiles::File& file) {
     const std::string path = directory_ + "/" + file.name;
     if (!file.is_segment) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <absl/container/flat_hash_map.h>
 #include <absl/status/statusor.h>
 
 #include <cstdint>
@@ -28,12 +29,20 @@ struct WalFiles {
   std::vector<File> files;           ///< in the order of reading
   std::vector<std::string> others;   ///< redundant or unfinished
   std::vector<std::string> unknown;  ///< none of ours
+
+  /// The number of the last segment that is there, or that a checkpoint stands
+  /// for.
+  uint64_t last() const {
+    if (files.empty()) return 0;
+    return files.back().number - (files.back().is_segment ? 0 : 1);
+  }
 };
 absl::StatusOr<WalFiles> ListWalFiles(FileSystem* fs,
                                       const std::string& directory);
 
 /// Reads one file of a log, whose name says of what kind it is, and changes
-/// nothing. FailedPrecondition when a newer version wrote it.
+/// nothing; of its bytes a window is in memory, of a record's length at least.
+/// FailedPrecondition when a newer version wrote it.
 struct WalFileWalk {
   std::function<void(WalRecordType, std::string_view payload, uint64_t offset)>
       on_record;
@@ -66,10 +75,8 @@ class WalMeaning {
   std::string Add(uint64_t segment, WalRecordType type,
                   std::string_view payload);
   /// Whether a sample of the series would be replayed.
-  bool Knows(SeriesRef ref) const {
-    return ref < series_.size() && series_[ref] != 0;
-  }
-  int64_t series() const { return series_count_; }
+  bool Knows(SeriesRef ref) const { return series_.contains(ref); }
+  int64_t series() const { return static_cast<int64_t>(series_.size()); }
   int64_t samples() const { return samples_; }
 
  private:
@@ -79,8 +86,7 @@ class WalMeaning {
   std::string SetSeries(SeriesRef ref, uint64_t hash);
 
   const SealedTimes* const sealed_;
-  std::vector<uint64_t> series_;  // hash of the labels by ref, 0: unknown
-  int64_t series_count_ = 0;
+  absl::flat_hash_map<SeriesRef, uint64_t> series_;  // hash of the labels
   int64_t samples_ = 0;
   WriteBatch batch_;
   CheckpointDecoder decoder_;

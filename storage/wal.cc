@@ -247,6 +247,9 @@ absl::Status Wal::OpenSegment() {
   }
   segment_ = segment;
   reserved_ = 0;
+  // Its name is durable, so the note never runs ahead. Without it only the loss
+  // of this segment would not show.
+  WriteNewestSegment(options_.fs, options_.directory, segment).IgnoreError();
   MutexLock lock(&mutex_);
   segment_bytes_[segment] = file_->size();
   return absl::OkStatus();

@@ -70,13 +70,22 @@ struct WalReadReport {
 /// Reads the newest checkpoint (or series file, as older versions wrote), then
 /// every segment from its number on, and gives each record to `f` (for those of
 /// the checkpoint, `segment` is 0). A torn tail of the last segment is cut from
-/// the file; anything else that is no record is skipped and counted. An error
+/// the file; anything else that is no record is skipped and counted, and so is
+/// the end of the log when it is missing. An error
 /// of `f` or of the disk ends it. FailedPrecondition when a file was written by
 /// a newer version. The payload is valid during the call only.
 absl::Status ReadWal(
     const WalOptions& options, WalReadReport* report,
     const std::function<absl::Status(uint64_t segment, WalRecordType type,
                                      std::string_view payload)>& f);
+
+/// The newest segment that the log is known to have had: what came after it was
+/// not noted. 0 when nothing is known, as in logs of older versions. DataLoss
+/// when the note is damaged, FailedPrecondition when a newer version wrote it.
+absl::StatusOr<uint64_t> ReadNewestSegment(FileSystem* fs,
+                                           const std::string& directory);
+absl::Status WriteNewestSegment(FileSystem* fs, const std::string& directory,
+                                uint64_t segment);
 
 /// What a commit may store: every sample has a ref and a time in these ranges.
 /// The default is everything.

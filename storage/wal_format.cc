@@ -78,6 +78,20 @@ std::optional<uint32_t> ReadCheckpointHeader(std::string_view bytes,
   return ReadFileHeader(kCheckpointMagic, bytes, segment);
 }
 
+std::string NewestFile(uint64_t segment) {
+  std::string out;
+  PutFileHeader(kNewestMagic, kNewestVersion, segment, &out);
+  return out;
+}
+
+std::optional<Newest> ReadNewest(std::string_view bytes) {
+  if (bytes.size() != kSegmentHeaderBytes) return std::nullopt;
+  const uint64_t segment = LoadFixed64(bytes.data() + 12);
+  const auto version = ReadFileHeader(kNewestMagic, bytes, segment);
+  if (!version) return std::nullopt;
+  return Newest{*version, segment};
+}
+
 void PutRecordHeader(std::string* out, uint64_t segment, uint64_t offset,
                      WalRecordType type, std::string_view payload) {
   const size_t start = out->size();

@@ -15,6 +15,10 @@ inline constexpr std::string_view kMagic = "VARVEWAL";
 inline constexpr uint32_t kVersion = 1;
 inline constexpr std::string_view kCheckpointMagic = "VARVECKP";
 inline constexpr uint32_t kCheckpointVersion = 1;
+inline constexpr std::string_view kNewestMagic = "VARVENEW";
+inline constexpr uint32_t kNewestVersion = 1;
+/// The file that says which segment is the newest.
+inline constexpr std::string_view kNewestName = "NEWEST";
 inline constexpr size_t kSegmentHeaderBytes = 24;
 inline constexpr size_t kRecordHeaderBytes = 12;
 
@@ -26,6 +30,15 @@ std::optional<uint32_t> ReadSegmentHeader(std::string_view bytes,
 void PutCheckpointHeader(std::string* out, uint64_t segment);
 std::optional<uint32_t> ReadCheckpointHeader(std::string_view bytes,
                                              uint64_t segment);
+
+/// The bytes of the file kNewestName.
+std::string NewestFile(uint64_t segment);
+struct Newest {
+  uint32_t version;
+  uint64_t segment;
+};
+/// nullopt when the bytes are no such file.
+std::optional<Newest> ReadNewest(std::string_view bytes);
 
 /// The header of a record that will stand at `offset` of `segment`.
 void PutRecordHeader(std::string* out, uint64_t segment, uint64_t offset,

@@ -166,7 +166,55 @@ absl::Status ReadBase(const LogFile& log, const Base& base) {
   return absl::OkStatus();
 }
 
+/// Counts the end of the log as one corruption when it is missing. No segment
+/// gets a number that one had which is lost.
+absl::Status MissEnd(const WalOptions& options, WalReadReport* report) {
+  const auto newest = ReadNewestSegment(options.fs, options.directory);
+  if (absl::IsDataLoss(newest.status())) {
+    options.logger.Warn("wal", "{}; whether the log is complete is unknown",
+                        Message(newest.status()));
+    return absl::OkStatus();
+  }
+  VARVE_RETURN_IF_ERROR(newest.status());
+  if (*newest <= report->segment_max) return absl::OkStatus();
+  options.logger.Error("wal", "{}: the segments {} to {} are missing",
+                       options.directory, report->segment_max + 1, *newest);
+  ++report->corruptions;
+  report->segment_max = *newest;
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+absl::StatusOr<uint64_t> ReadNewestSegment(FileSystem* fs,
+                                           const std::string& directory) {
+  const std::string path =
+      fmt::format("{}/{}", directory, wal_format::kNewestName);
+  const auto bytes = ReadFile(fs, path, wal_format::kSegmentHeaderBytes);
+  if (absl::IsNotFound(bytes.status())) return 0;
+  // A file that is too long is a damaged one.
+  if (!bytes.ok() && !absl::IsResourceExhausted(bytes.status()) &&
+      !absl::IsDataLoss(bytes.status())) {
+    return bytes.status();
+  }
+  const auto newest = bytes.ok() ? wal_format::ReadNewest(*bytes)
+                                 : std::optional<wal_format::Newest>();
+  if (!newest) return DataLoss("{}: is damaged", path);
+  if (newest->version != wal_format::kNewestVersion) {
+    return FailedPrecondition(
+        "{}: version {} was written by a newer varve; this one reads version "
+        "{}",
+        path, newest->version, wal_format::kNewestVersion);
+  }
+  return newest->segment;
+}
+
+absl::Status WriteNewestSegment(FileSystem* fs, const std::string& directory,
+                                uint64_t segment) {
+  return WriteFileAtomically(
+      fs, fmt::format("{}/{}", directory, wal_format::kNewestName),
+      wal_format::NewestFile(segment));
+}
 
 absl::Status ReadWal(const WalOptions& options, WalReadReport* report,
                      const Handler& f) {
@@ -204,6 +252,7 @@ absl::Status ReadWal(const WalOptions& options, WalReadReport* report,
   if (first > 0) {
     report->segment_max = std::max(report->segment_max, first - 1);
   }
+  VARVE_RETURN_IF_ERROR(MissEnd(options, report));
   if (progress != nullptr) progress->bytes = progress->bytes_total.load();
   return absl::OkStatus();
 }

@@ -6,6 +6,8 @@
 
 #include <cstdlib>
 
+#include "storage/coding.h"
+#include "storage/crc32c.h"
 #include "storage/db.h"
 #include "storage/wal_format.h"
 #include "storage/wal_record.h"
@@ -141,6 +143,24 @@ TEST_F(GoldenWal, TheCheckpointsBytesStayTheSame) {
   EXPECT_TRUE(bytes == ReadGolden("checkpoint_v1.bin"));
   ExpectHolds({{"checkpoint-00000002", ReadGolden("checkpoint_v1.bin")}},
               content);
+}
+
+TEST_F(GoldenWal, TheNotesBytesStayTheSame) {
+  const std::string bytes = wal_format::NewestFile(0x123456789);
+  UpdateGolden("newest_v1.bin", bytes);
+  EXPECT_TRUE(bytes == ReadGolden("newest_v1.bin"));
+  const auto newest = wal_format::ReadNewest(ReadGolden("newest_v1.bin"));
+  ASSERT_TRUE(newest.has_value());
+  EXPECT_EQ(newest->version, 1u);
+  EXPECT_EQ(newest->segment, 0x123456789u);
+  std::string newer = bytes;
+  newer[8] = 2;
+  const uint32_t crc = Crc32c(std::string_view(newer).substr(0, 20));
+  StoreFixed(newer.data() + 20, crc);
+  db_.reset();
+  ASSERT_TRUE(WriteFileAtomically(&fs_, "/db/wal/NEWEST", newer).ok());
+  const auto db = Db::Open(options_);
+  EXPECT_TRUE(absl::IsFailedPrecondition(db.status())) << db.status();
 }
 
 /// What stood in the place of checkpoints before there were any: the series of
