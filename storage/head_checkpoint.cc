@@ -74,7 +74,8 @@ class HeadCheckpoint {
   absl::Status Write() {
     head_.table_.AwaitCreation();
     const SeriesRef limit = head_.table_.limit();
-    for (SeriesRef begin = 0; begin < limit; begin += kSliceSeries) {
+    for (SeriesRef begin = head_.table_.SkipUnused(0); begin < limit;
+         begin = head_.table_.SkipUnused(begin + kSliceSeries)) {
       // What the copies point at stays until they are encoded.
       const Reclaimer::Pin pin = head_.reclaimer_.pin();
       Copy(begin, std::min(limit, begin + kSliceSeries));
@@ -234,9 +235,7 @@ void HeadLoader::Claim(std::span<const CheckpointSeries> series,
                        std::vector<bool>* free) {
   MutexLock lock(&mutex_);
   for (const CheckpointSeries& s : series) {
-    if (s.ref >= claimed_.size()) claimed_.resize(s.ref + size_t{4096});
-    free->push_back(!claimed_[s.ref]);
-    claimed_[s.ref] = true;
+    free->push_back(claimed_.insert(s.ref).second);
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <absl/container/flat_hash_set.h>
 #include <absl/status/status.h>
 
 #include <cstdint>
@@ -75,7 +76,8 @@ class HeadLoader {
   const IsSealed is_sealed_;
   const int64_t time_min_ms_;
   Mutex mutex_;
-  std::vector<bool> claimed_ ABSL_GUARDED_BY(mutex_);
+  /// A checkpoint may name any ref, so not an array of them.
+  absl::flat_hash_set<SeriesRef> claimed_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace varve

@@ -6,6 +6,7 @@
 
 #include "storage/head_checkpoint.h"
 #include "storage/load_pool.h"
+#include "storage/paged_array.h"
 #include "storage/status_macros.h"
 #include "storage/wal_record.h"
 
@@ -119,13 +120,7 @@ class Replayer {
     return mark != marks_.end() && mark->second >= report_->wal.checkpoint;
   }
 
-  void SetRef(SeriesRef ref, SeriesRef known) {
-    if (ref >= refs_.size()) {
-      refs_.resize(std::max<size_t>(ref + size_t{1}, refs_.size() * 2),
-                   kNoSeries);
-    }
-    refs_[ref] = known;
-  }
+  void SetRef(SeriesRef ref, SeriesRef known) { refs_.Ensure(ref) = known + 1; }
 
   void AddSeries(SeriesRef ref, const Labels& labels) {
     const int64_t before = head_->table().created();
@@ -142,7 +137,8 @@ class Replayer {
 
   /// The head's ref for the log's, kNoSeries when its record is missing.
   SeriesRef RefOf(SeriesRef ref) {
-    const SeriesRef known = ref < refs_.size() ? refs_[ref] : kNoSeries;
+    const SeriesRef* at = refs_.find(ref);
+    const SeriesRef known = at == nullptr ? kNoSeries : *at - 1;
     if (known == kNoSeries) {
       ++report_->unknown_refs;
       head_->table().Reserve(ref);
@@ -202,7 +198,8 @@ class Replayer {
   std::span<const DeletionPtr> deletions_;  // those that are still to come
   /// First segment whose samples of the window are in no block.
   absl::flat_hash_map<int64_t, uint64_t> marks_;
-  std::vector<SeriesRef> refs_;  // by the log's ref
+  /// The head's ref + 1 by the log's ref, which may be few and far between.
+  PagedArray<SeriesRef, 12, (size_t{1} << 16)> refs_;
   WriteBatch batch_;
   HeadLoader loader_;
   bool loading_ = false;

@@ -30,10 +30,11 @@ std::unique_ptr<HeadSeal> Head::BeginSeal(int64_t cutoff_ms) {
   std::vector<SeriesRef> with_side;
   int64_t open_min = std::numeric_limits<int64_t>::max();
   const SeriesRef limit = table_.limit();
-  for (SeriesRef begin = 0; begin < limit; begin += kSlice) {
+  for (SeriesRef begin = table_.SkipUnused(0); begin < limit;
+       begin = table_.SkipUnused(begin + kSlice)) {
     RoomGuard room(&rooms_, TwoRooms::kFirst);
     const SeriesRef end = std::min(limit, begin + kSlice);
-    for (SeriesRef ref = begin; ref < end; ++ref) {
+    for (SeriesRef ref = begin; ref < end; ref = table_.SkipUnused(ref + 1)) {
       SeriesLine& line = table_.line(ref);
       if (line.labels.load(std::memory_order_acquire) == SlabArena::kNull) {
         continue;
@@ -76,7 +77,8 @@ std::unique_ptr<HeadSeal> Head::BeginSeal(int64_t cutoff_ms) {
 void Head::CollectRefs(HeadSeal* seal, SeriesRef limit) const {
   std::vector<SeriesRef> refs;
   std::vector<std::span<const PairId>> pairs;
-  for (SeriesRef ref = 0; ref < limit; ++ref) {
+  for (SeriesRef ref = table_.SkipUnused(0); ref < limit;
+       ref = table_.SkipUnused(ref + 1)) {
     const bool any = std::any_of(
         seal->windows_.begin(), seal->windows_.end(), [&](const auto& chunks) {
           return chunks->newest(ref) != WindowChunks::kNull;
@@ -241,7 +243,8 @@ bool Head::HoldsNothing(SeriesRef ref, const SeriesLine& line,
 std::vector<SeriesRef> Head::IdleSeries(int64_t idle_before_ms) const {
   std::vector<SeriesRef> out;
   const WindowList windows = Windows();
-  for (SeriesRef ref = 0; ref < table_.limit(); ++ref) {
+  for (SeriesRef ref = table_.SkipUnused(0); ref < table_.limit();
+       ref = table_.SkipUnused(ref + 1)) {
     SeriesLine& line = table_.line(ref);
     if (line.labels.load(std::memory_order_acquire) == SlabArena::kNull) {
       continue;

@@ -45,6 +45,13 @@ class PagedArray {
     T* page = pages_[index >> kPageBits].load(std::memory_order_acquire);
     return page == nullptr ? nullptr : page + (index & (kPageSize - 1));
   }
+  /// The first index from `index` on whose page exists, at most `end`.
+  size_t SkipMissing(size_t index, size_t end) const {
+    while (index < end && find(index) == nullptr) {
+      index = (index & ~(kPageSize - 1)) + kPageSize;
+    }
+    return index < end ? index : end;
+  }
   T& Ensure(size_t index) {
     VARVE_CHECK(index < kSizeMax);
     std::atomic<T*>& slot = pages_[index >> kPageBits];

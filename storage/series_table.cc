@@ -72,13 +72,20 @@ void SeriesTable::InsertLocked(Stripe* stripe, uint64_t hash, SeriesRef ref) {
 
 SeriesRef SeriesTable::TakeRef() {
   MutexLock lock(&refs_mutex_);
+  // A damaged log can name the last ref of all; then there is room between.
+  if (free_refs_.empty() && limit() == decltype(lines_)::kSizeMax) {
+    VARVE_CHECK(!waiting_refs_.empty());
+    free_refs_.push_back(waiting_refs_.front().first);
+    waiting_refs_.pop_front();
+  }
   if (!free_refs_.empty()) {
-    const SeriesRef ref = free_refs_.back();
-    free_refs_.pop_back();
+    RefRange& refs = free_refs_.back();
+    const SeriesRef ref = refs.first++;
+    if (refs.first == refs.end) free_refs_.pop_back();
+    lines_.Ensure(ref);
     return ref;
   }
   const SeriesRef ref = limit_.load(std::memory_order_relaxed);
-  VARVE_CHECK(ref < decltype(lines_)::kSizeMax);
   lines_.Ensure(ref);
   limit_.store(ref + 1, std::memory_order_release);
   return ref;
@@ -86,7 +93,7 @@ SeriesRef SeriesTable::TakeRef() {
 
 void SeriesTable::ReturnRef(SeriesRef ref) {
   MutexLock lock(&refs_mutex_);
-  free_refs_.push_back(ref);
+  free_refs_.push_back({ref, ref + 1});
 }
 
 void SeriesTable::CreateLocked(Stripe* stripe, SeriesRef ref, uint64_t hash,
@@ -205,9 +212,16 @@ void SeriesTable::Reserve(SeriesRef ref) {
 }
 
 void SeriesTable::RecycleUnused(uint64_t segment) {
-  for (SeriesRef ref = 0; ref < limit(); ++ref) {
-    if (PairsOf(ref).empty()) Recycle(ref, segment);
+  SeriesRef unused = 0;  // all from here on
+  const auto end_at = [&](SeriesRef ref) {
+    if (unused < ref) RecycleRange({unused, ref}, segment);
+    unused = ref + 1;
+  };
+  for (SeriesRef ref = SkipUnused(0); ref < limit();
+       ref = SkipUnused(ref + 1)) {
+    if (!PairsOf(ref).empty()) end_at(ref);
   }
+  end_at(limit());
 }
 
 void SeriesTable::Remove(SeriesRef ref, SlabArena::Handle* labels,
@@ -232,8 +246,12 @@ void SeriesTable::Remove(SeriesRef ref, SlabArena::Handle* labels,
 }
 
 void SeriesTable::Recycle(SeriesRef ref, uint64_t segment) {
+  RecycleRange({ref, ref + 1}, segment);
+}
+
+void SeriesTable::RecycleRange(RefRange refs, uint64_t segment) {
   MutexLock lock(&refs_mutex_);
-  waiting_refs_.emplace_back(ref, segment);
+  waiting_refs_.emplace_back(refs, segment);
 }
 
 void SeriesTable::LogWasCutBefore(uint64_t segment) {

@@ -118,6 +118,11 @@ class SeriesTable {
   SeriesLine* find_line(SeriesRef ref) const { return lines_.find(ref); }
   /// Empty when there is no such series now.
   std::span<const PairId> PairsOf(SeriesRef ref) const;
+  /// The first ref from `ref` on that may have a series, at most limit(). Refs
+  /// may be few and far between.
+  SeriesRef SkipUnused(SeriesRef ref) const {
+    return static_cast<SeriesRef>(lines_.SkipMissing(ref, limit()));
+  }
   /// One past the highest ref in use.
   SeriesRef limit() const { return limit_.load(std::memory_order_acquire); }
 
@@ -174,8 +179,14 @@ class SeriesTable {
   std::atomic<int64_t> removed_{0};
 
   Mutex refs_mutex_;  ///< after a stripe's
-  std::vector<SeriesRef> free_refs_ ABSL_GUARDED_BY(refs_mutex_);
-  std::deque<std::pair<SeriesRef, uint64_t>> waiting_refs_
+  /// Never empty.
+  struct RefRange {
+    SeriesRef first;
+    SeriesRef end;
+  };
+  void RecycleRange(RefRange refs, uint64_t segment);
+  std::vector<RefRange> free_refs_ ABSL_GUARDED_BY(refs_mutex_);
+  std::deque<std::pair<RefRange, uint64_t>> waiting_refs_
       ABSL_GUARDED_BY(refs_mutex_);
 };
 

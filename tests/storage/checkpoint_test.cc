@@ -5,9 +5,12 @@
 #include <atomic>
 #include <thread>
 
+#include "storage/checkpoint_record.h"
 #include "storage/crc32c.h"
 #include "storage/db.h"
 #include "storage/wal.h"
+#include "storage/wal_format.h"
+#include "storage/wal_record.h"
 #include "tests/support/fault_file_system.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/memory_file_system.h"
@@ -223,6 +226,69 @@ TEST_F(CheckpointTest, ADamagedRecordCostsItsSeries) {
   // The others can be written again, under refs that nothing else has.
   Write(kSeries, kNow + kMinute, 3);
   EXPECT_EQ(Content().size(), size_t{kSeries});
+}
+
+TEST_F(CheckpointTest, RefsMayBeFewAndFarBetween) {
+  db_.reset();
+  // As of a head most of whose series have gone, and as of a damaged one.
+  const std::vector<SeriesRef> refs = {
+      0, 5, 4095, 30'000, 9'000'000, (SeriesRef{1} << 28) - 1};
+  std::map<uint32_t, std::string> texts;
+  std::string file;
+  std::string segment;
+  wal_format::PutCheckpointHeader(&file, 7);
+  wal_format::PutSegmentHeader(&segment, 7);
+  CheckpointEncoder encoder([&](uint32_t pair) {
+    return pair == 0 ? LabelView{"__name__", "m"}
+                     : LabelView{"r", texts[pair] = std::to_string(pair)};
+  });
+  WriteBatch batch;
+  SourceContent expected;
+  for (const SeriesRef ref : refs) {
+    const uint32_t pairs[] = {0, ref + 1};
+    CheckpointSeries series;
+    series.ref = ref;
+    series.labels = pairs;
+    encoder.Add(series);
+    batch.Add(ref, kNow - 10 * kMinute, ref);
+    expected[fmt::format("m{{r=\"{}\"}}", ref + 1)][kNow - 10 * kMinute] =
+        PrintFloat(ref);
+  }
+  std::string payload;
+  const auto add = [&](WalRecordType type, std::string* to) {
+    wal_format::PutRecordHeader(to, 7, to->size(), type, payload);
+    *to += payload;
+  };
+  encoder.Finish(&payload);
+  add(WalRecordType::kHeadSeries, &file);
+  payload = std::string(1, 1);
+  add(WalRecordType::kEnd, &file);
+  EncodeCommit(batch, &payload);
+  add(WalRecordType::kCommit, &segment);
+  ASSERT_TRUE(RemoveRecursively(&fs_, "/db/wal").ok());
+  ASSERT_TRUE(fs_.CreateDir("/db/wal").ok());
+  ASSERT_TRUE(
+      WriteFileAtomically(&fs_, "/db/wal/checkpoint-00000007", file).ok());
+  ASSERT_TRUE(WriteFileAtomically(&fs_, "/db/wal/00000007", segment).ok());
+
+  Open();
+  EXPECT_EQ(db_->Stats().wal_corruptions, 0);
+  EXPECT_EQ(Content(), expected);
+  for (int round = 0; round < 3; ++round) {
+    // New series take refs in between, a seal and a checkpoint walk over them.
+    Write(100, kNow - kMinute * (4 - round), round);
+    ASSERT_TRUE(db_->Flush().ok());
+    clock_.Advance(4 * 60 * kMinute);
+    ASSERT_TRUE(db_->Maintain().ok());
+    clock_.Advance(-4 * 60 * kMinute);
+    const SourceContent content = Content();
+    EXPECT_EQ(content.size(), refs.size() + 100);
+    Checkpoint();
+    EXPECT_EQ(Content(), content);
+    for (const auto& [name, samples] : expected) {
+      EXPECT_EQ(content.at(name), samples);
+    }
+  }
 }
 
 TEST_F(CheckpointTest, ANewerFormatIsRefused) {
