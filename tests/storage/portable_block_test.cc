@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 
 #include "storage/block_source.h"
@@ -139,6 +140,52 @@ TEST(PortableBlock, HoldsEveryRowOfTheIndex) {
     EXPECT_EQ((*section)->Get(kind, number).status().code(),
               absl::StatusCode::kDataLoss);
   }
+}
+
+/// The same in every version; both kinds of posting lists.
+MapSource FixedSeries() {
+  MapSource data;
+  for (int i = 0; i < 1500; ++i) {
+    data.Add(Labels{{"__name__", i % 7 == 0 ? "up" : "m"},
+                    {"i", fmt::format("{:04}", i)},
+                    {"side", i * i % 11 < 5 ? "left" : "right"}},
+             i, i);
+  }
+  return data;
+}
+
+// The bytes may change only together with their spec: then set
+// VARVE_UPDATE_GOLDEN and keep the old file under another name, as readable.
+TEST(PortableBlock, TheBytesStayTheSame) {
+  const std::string path =
+      std::string(VARVE_SOURCE_DIR) + "/tests/golden/portable_v1.bin";
+  Original original(FixedSeries());
+  ASSERT_TRUE(WritePortableBlock(*original.block, *original.index, &original.fs,
+                                 kPortable)
+                  .ok());
+  const std::string made = *ReadFile(&original.fs, kPortable, 1 << 30);
+  if (std::getenv("VARVE_UPDATE_GOLDEN") != nullptr) {
+    ASSERT_TRUE(WriteFileAtomically(FileSystem::Posix(), path, made).ok());
+  }
+  const auto golden = ReadFile(FileSystem::Posix(), path, 1 << 20);
+  ASSERT_TRUE(golden.ok()) << golden.status();
+  ASSERT_TRUE(
+      WriteFileAtomically(&original.fs, "/bucket/golden", *golden).ok());
+  const auto opened = OpenPortableBlock(&original.fs, "/bucket/golden");
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  std::mt19937_64 random(TestSeed());
+  ExpectEqualAnswers(*MakeBlockSource(opened->block, opened->index),
+                     original.data, &random);
+  IndexRowList rows;
+  ASSERT_TRUE(opened->index
+                  ->ForEachRow([&](IndexRow kind, uint32_t number,
+                                   std::string_view value) {
+                    rows.emplace_back(IndexRowKey(kind, number), value);
+                    return absl::OkStatus();
+                  })
+                  .ok());
+  EXPECT_EQ(rows, original.rows);
+  EXPECT_TRUE(made == *golden);
 }
 
 TEST(PortableBlock, ABlockWithoutAnIndexInsideIsNone) {
