@@ -198,8 +198,12 @@ void RunSeed(uint64_t seed, int queries, Tally* tally) {
   RandomNumbers random(seed);
   for (int i = 0; i < queries; ++i) {
     const std::string query = generator.Next();
-    const auto start = static_cast<int64_t>(random.Below(1'800'000));
-    const auto step = static_cast<int64_t>(1 + random.Below(200'000));
+    // Half of the times are those of samples.
+    const uint64_t unit = random.OneIn(2) ? 15'000 : 1;
+    const auto start =
+        static_cast<int64_t>(unit * random.Below(1'800'000 / unit));
+    const auto step =
+        static_cast<int64_t>(unit * (1 + random.Below(200'000 / unit)));
     for (const QueryParameters& p :
          {QueryParameters{start, start, 0, 0},
           QueryParameters{start, start + 6 * step, step, 0}}) {

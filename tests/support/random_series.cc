@@ -62,17 +62,16 @@ class Maker {
   template <typename Sample>
   void AtTimes(uint64_t one_gap_in, Sample sample) {
     const bool regular = random_.OneIn(3);
-    const int64_t phase = static_cast<int64_t>(
-        random_.Below(static_cast<uint64_t>(options_.interval_ms)));
+    const auto spread = static_cast<uint64_t>(options_.interval_ms);
+    const int64_t phase =
+        regular ? 0 : static_cast<int64_t>(random_.Below(spread));
     for (int64_t t = options_.start_ms + phase; t <= options_.end_ms;
          t += options_.interval_ms) {
       if (random_.OneIn(one_gap_in)) {
         t += options_.interval_ms * static_cast<int64_t>(random_.Below(30));
       }
       const int64_t jitter =
-          regular ? 0
-                  : static_cast<int64_t>(random_.Below(
-                        static_cast<uint64_t>(options_.interval_ms) - 1));
+          regular ? 0 : static_cast<int64_t>(random_.Below(spread - 1));
       if (t + jitter <= options_.end_ms) sample(t + jitter);
     }
   }

@@ -25,8 +25,9 @@ class RandomNumbers {
 };
 
 struct RandomSeriesOptions {
-  /// Samples lie in [start_ms, end_ms], about interval_ms apart, most of them
-  /// off the whole second.
+  /// Samples lie in [start_ms, end_ms]: of a third of the series interval_ms
+  /// apart from start_ms on, so that they meet the bounds of windows, of the
+  /// others irregularly.
   int64_t start_ms = 0;
   int64_t end_ms = 1'800'000;
   int64_t interval_ms = 15'000;
