@@ -216,6 +216,8 @@ class BucketWriter {
   }
 
  private:
+  // The zero bucket takes from those that it overlaps.
+  //
   // How a bucket's bounds belong to it: 0 = (l,u], 1 = [l,u), 2 = (l,u),
   // 3 = [l,u].
   void Bucket(int rule, double lower, double upper, double count) {
@@ -249,7 +251,8 @@ class BucketWriter {
     const auto indexes = Indexes(h_.negative_spans, h_.negative_buckets.size());
     for (size_t i = indexes.size(); i-- > 0;) {
       Bucket(1, -ExponentialBound(indexes[i], h_.schema),
-             -ExponentialBound(indexes[i] - 1, h_.schema),
+             std::min(-ExponentialBound(indexes[i] - 1, h_.schema),
+                      -h_.zero_threshold),
              h_.negative_buckets[i]);
     }
   }
@@ -257,7 +260,9 @@ class BucketWriter {
   void WritePositive() {
     const auto indexes = Indexes(h_.positive_spans, h_.positive_buckets.size());
     for (size_t i = 0; i < indexes.size(); ++i) {
-      Bucket(0, ExponentialBound(indexes[i] - 1, h_.schema),
+      Bucket(0,
+             std::max(ExponentialBound(indexes[i] - 1, h_.schema),
+                      h_.zero_threshold),
              ExponentialBound(indexes[i], h_.schema), h_.positive_buckets[i]);
     }
   }

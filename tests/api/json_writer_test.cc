@@ -199,6 +199,17 @@ TEST(JsonHistogram, AllKindsOfBuckets) {
                      R"([0,"2","2.82842712474619","4"]]})");
 }
 
+TEST(JsonHistogram, BucketsEndAtTheZeroBucket) {
+  FloatHistogram h;
+  h.zero_threshold = 1.5;
+  h.count = 2;
+  h.positive_spans = h.negative_spans = {{1, 1}};
+  h.positive_buckets = h.negative_buckets = {1};
+  const std::string text = Json(h);
+  EXPECT_NE(text.find(R"([0,"1.5","2","1"])"), std::string::npos) << text;
+  EXPECT_NE(text.find(R"([1,"-2","-1.5","1"])"), std::string::npos) << text;
+}
+
 TEST(JsonHistogram, EmptyAndCustom) {
   FloatHistogram h;
   EXPECT_EQ(Json(h), R"({"count":"0","sum":"0"})");
