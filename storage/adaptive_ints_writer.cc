@@ -228,7 +228,7 @@ void IntColumn::ChooseMode() {
     estimates.push_back(Estimate(plan));
     best = std::min(best, estimates.back());
   }
-  const double limit = n <= kPackedBlock ? best : best * 1.2 + 4;
+  const double limit = n <= kPackedBlock ? best : best * 1.1 + 4;
   for (size_t i = 0; i < plans.size(); ++i) {
     if (estimates[i] > limit) continue;
     PlanBlocks(&plans[i]);
