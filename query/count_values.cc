@@ -2,6 +2,8 @@
 
 #include <charconv>
 #include <cmath>
+#include <string>
+#include <string_view>
 
 #include "query/aggregate.h"
 #include "query/histogram_text.h"
@@ -11,14 +13,29 @@
 namespace varve::promql {
 namespace {
 
-/// The shortest text that reads back as the same number, never an exponent.
+/// The shortest text that reads back as the same number, never an exponent:
+/// above 2^53 the shortest digits and then zeros, as Prometheus writes it.
 std::string ValueText(double v) {
   if (std::isnan(v)) return "NaN";
   if (std::isinf(v)) return v > 0 ? "+Inf" : "-Inf";
   char text[512];
-  const auto end =
-      std::to_chars(text, text + sizeof(text), v, std::chars_format::fixed);
-  return std::string(text, end.ptr);
+  if (std::abs(v) < 0x1p53) {
+    const auto end =
+        std::to_chars(text, text + sizeof(text), v, std::chars_format::fixed);
+    return std::string(text, end.ptr);
+  }
+  const auto end = std::to_chars(text, text + sizeof(text), v,
+                                 std::chars_format::scientific);
+  const std::string_view shortest(text, end.ptr - text);
+  const size_t e = shortest.find('e');
+  std::string out;
+  for (const char c : shortest.substr(0, e)) {
+    if (c != '.') out += c;
+  }
+  const size_t sign = v < 0 ? 1 : 0;
+  const size_t exponent = std::stoul(std::string(shortest.substr(e + 2)));
+  out.append(exponent + 1 - (out.size() - sign), '0');
+  return out;
 }
 
 /// The labels of the output depend on the values, so all of the input is read

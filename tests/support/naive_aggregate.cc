@@ -1,10 +1,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <map>
+#include <string>
 
 #include "storage/status_macros.h"
 #include "tests/support/naive_promql.h"
@@ -51,10 +52,20 @@ double Extreme(const std::vector<double>& values, bool max) {
 std::string Text(double v) {
   if (std::isnan(v)) return "NaN";
   if (std::isinf(v)) return v < 0 ? "-Inf" : "+Inf";
-  char digits[400];
-  const auto end = std::to_chars(std::begin(digits), std::end(digits), v,
-                                 std::chars_format::fixed);
-  return std::string(digits, end.ptr);
+  // As few digits as read back as the same number; zeros stand for the others.
+  for (int digits = 1; digits <= 400; ++digits) {
+    const std::string text = fmt::format("{:.{}e}", v, digits - 1);
+    if (std::strtod(text.c_str(), nullptr) != v) continue;
+    const int exponent = std::stoi(text.substr(text.find('e') + 1));
+    if (exponent < digits) {
+      return fmt::format("{:.{}f}", v, std::max(0, digits - 1 - exponent));
+    }
+    std::string out = text.substr(0, text.find('e'));
+    std::erase(out, '.');
+    out.append(exponent - digits + 1, '0');
+    return out;
+  }
+  return "no text";
 }
 
 absl::StatusOr<NaiveVector> CountValues(const AggregateExpr& aggregate,
