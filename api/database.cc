@@ -125,6 +125,7 @@ class DatabaseImpl final : public Database {
                                                     List list) const;
 
   const DatabaseOptions options_;
+  const std::shared_ptr<QueryBudget> query_budget_;
   const std::unique_ptr<Db> db_;
   const std::unique_ptr<RemoteWriter> remote_;
   const std::unique_ptr<ScrapeManager> scrapes_;
@@ -157,6 +158,7 @@ std::unique_ptr<ScrapeManager> MakeScrapeManager(const DatabaseOptions& options,
 DatabaseImpl::DatabaseImpl(const DatabaseOptions& options,
                            std::unique_ptr<Db> db)
     : options_(options),
+      query_budget_(std::make_shared<QueryBudget>(options.queries_bytes_max)),
       db_(std::move(db)),
       remote_(std::make_unique<RemoteWriter>(RemoteWriteOptions{
           .begin_append = [db = db_.get()] { return db->BeginAppend(); }})),
@@ -318,6 +320,7 @@ std::unique_ptr<QueryContext> DatabaseImpl::NewQueryContext(
   if (limit_ms != 0) limits.deadline_ns = began_ns + limit_ms * kNsPerMs;
   limits.samples_max = options_.query_samples_max;
   limits.bytes_max = options_.query_bytes_max;
+  limits.budget = query_budget_;
   return std::make_unique<QueryContext>(options_.clock, limits);
 }
 

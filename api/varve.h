@@ -52,6 +52,8 @@ struct DatabaseOptions {
   int64_t query_timeout_ms = 2 * 60 * 1000;
   int64_t query_samples_max = 50'000'000;
   int64_t query_bytes_max = int64_t{2} << 30;
+  /// The most that all running queries may hold together; 0: no limit.
+  int64_t queries_bytes_max = int64_t{4} << 30;
   /// Threads that one query may use.
   int query_threads_max = 1;
   /// --enable-feature=promql-delayed-name-removal.

@@ -6,9 +6,11 @@
 #include <bit>
 #include <cmath>
 
+#include "query/bounds.h"
 #include "query/grouping.h"
 #include "query/histogram_fold.h"
 #include "query/kahan.h"
+#include "query/plan.h"
 #include "query/quantile.h"
 #include "storage/check.h"
 #include "storage/status_macros.h"
@@ -23,6 +25,7 @@ class Accumulator {
 
   /// Bytes per group and step, to be charged beforehand.
   virtual int64_t bytes() const = 0;
+  /// `groups` may grow from call to call, `steps` stays.
   virtual void Resize(size_t groups, size_t steps) = 0;
   /// Folds a row into its group.
   virtual absl::Status Add(size_t group, const SeriesInfo& info,
@@ -31,23 +34,38 @@ class Accumulator {
   virtual void Finish(size_t group, Row* out) = 0;
 };
 
-/// Cells in one array, group by group.
+/// Cells in blocks of whole groups, so that what stands there never moves and
+/// hardly more is taken than is used.
 template <typename Cell>
 class CellAccumulator : public Accumulator {
  public:
   int64_t bytes() const override { return sizeof(Cell); }
   void Resize(size_t groups, size_t steps) override {
     steps_ = steps;
-    cells_.resize(groups * steps);
+    shift_ = 0;
+    while ((steps << (shift_ + 1)) <= kBlockCells) ++shift_;
+    const size_t per_block = size_t{1} << shift_;
+    blocks_.resize((groups + per_block - 1) / per_block);
+    for (; groups_ < groups; ++groups_) {
+      std::vector<Cell>& block = blocks_[groups_ >> shift_];
+      block.resize(block.size() + steps);
+    }
   }
 
  protected:
-  Cell* Cells(size_t group) { return cells_.data() + group * steps_; }
+  Cell* Cells(size_t group) {
+    const size_t in_block = group & ((size_t{1} << shift_) - 1);
+    return blocks_[group >> shift_].data() + in_block * steps_;
+  }
   size_t steps() const { return steps_; }
 
  private:
+  static constexpr size_t kBlockCells = 4096;
+
   size_t steps_ = 0;
-  std::vector<Cell> cells_;
+  size_t groups_ = 0;
+  unsigned shift_ = 0;  ///< groups per block, as a power of two
+  std::vector<std::vector<Cell>> blocks_;
 };
 
 /// Remarks that an aggregation takes no notice of histograms.
@@ -319,38 +337,40 @@ class QuantileAccumulator final : public CellAccumulator<std::vector<double>> {
   const std::vector<double> q_;
 };
 
+/// Reads all of its input before it tells its groups: in batches where that is
+/// possible, so that no more is held than a batch and the groups.
 class AggregateOperator final : public Operator {
  public:
   AggregateOperator(const PlanNode& node, EvalContext& context,
                     OperatorPtr input, OperatorPtr parameter)
       : Operator(context, input->grid()),
         node_(node),
+        aggregate_(As<AggregateExpr>(*node.expr)),
+        grouping_(aggregate_, context.query),
         input_(std::move(input)),
-        parameter_(std::move(parameter)) {}
+        parameter_(std::move(parameter)),
+        held_(context.query) {}
 
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
-    VARVE_ASSIGN_OR_RETURN(input_series_, input_->Series());
-    grouping_ = MakeGrouping(As<AggregateExpr>(*node_.expr), *input_series_);
-    VARVE_RETURN_IF_ERROR(MakeAccumulator());
-    VARVE_RETURN_IF_ERROR(context_.query.ChargeBytes(
-        accumulator_->bytes() * grid_.count *
-        static_cast<int64_t>(grouping_.groups.size())));
-    accumulator_->Resize(grouping_.groups.size(), steps());
-    return &grouping_.groups;
+    VARVE_RETURN_IF_ERROR(ReadParameter());
+    const int64_t samples_before = context_.samples_total;
+    Batching batching;
+    if (!aggregate_.without) batching.labels = &aggregate_.grouping;
+    const bool batched = input_->SetBatches(batching);
+    const absl::Status status = Fold(batched);
+    if (batched && IsNotInBatches(status)) {
+      context_.samples_total = samples_before;
+      VARVE_ASSIGN_OR_RETURN(input_, Build(*node_.inputs[0], context_, grid_));
+      VARVE_RETURN_IF_ERROR(Fold(false));
+    } else {
+      VARVE_RETURN_IF_ERROR(status);
+    }
+    input_.reset();
+    return &grouping_.groups();
   }
 
   absl::StatusOr<bool> Next(Row* row) override {
-    while (!folded_) {
-      VARVE_ASSIGN_OR_RETURN(const bool more, input_->Next(row));
-      if (!more) {
-        folded_ = true;
-        break;
-      }
-      VARVE_RETURN_IF_ERROR(accumulator_->Add(grouping_.group_of[row->series],
-                                              (*input_series_)[row->series],
-                                              *row));
-    }
-    if (next_ == grouping_.groups.size()) return false;
+    if (next_ == grouping_.groups().size()) return false;
     row->series = static_cast<uint32_t>(next_);
     row->Clear(grid_.count);
     accumulator_->Finish(next_++, row);
@@ -358,46 +378,80 @@ class AggregateOperator final : public Operator {
   }
 
  private:
-  absl::Status MakeAccumulator() {
-    switch (As<AggregateExpr>(*node_.expr).op) {
+  absl::Status ReadParameter() {
+    if (parameter_ == nullptr) return absl::OkStatus();
+    VARVE_ASSIGN_OR_RETURN(parameters_, ReadScalar(*parameter_));
+    return absl::OkStatus();
+  }
+
+  absl::Status Fold(bool batched) {
+    grouping_.Clear();
+    held_.Clear();
+    MakeAccumulator();
+    Row row;
+    do {
+      VARVE_ASSIGN_OR_RETURN(const std::vector<SeriesInfo>* series,
+                             input_->Series());
+      if (batched && series->empty()) break;
+      VARVE_RETURN_IF_ERROR(AddGroups(*series));
+      while (true) {
+        VARVE_ASSIGN_OR_RETURN(const bool more, input_->Next(&row));
+        if (!more) break;
+        VARVE_RETURN_IF_ERROR(accumulator_->Add(group_of_[row.series],
+                                                (*series)[row.series], row));
+      }
+    } while (batched);
+    return absl::OkStatus();
+  }
+
+  absl::Status AddGroups(const std::vector<SeriesInfo>& series) {
+    const size_t before = grouping_.groups().size();
+    VARVE_RETURN_IF_ERROR(grouping_.Add(series, &group_of_));
+    const size_t groups = grouping_.groups().size();
+    VARVE_RETURN_IF_ERROR(held_.Add(accumulator_->bytes() * grid_.count *
+                                    static_cast<int64_t>(groups - before)));
+    accumulator_->Resize(groups, steps());
+    return absl::OkStatus();
+  }
+
+  void MakeAccumulator() {
+    switch (aggregate_.op) {
       case AggregateOp::kSum:
         accumulator_ = std::make_unique<
             SumAccumulator<SumCell, HistogramFold::Kind::kSum>>(node_,
                                                                 context_);
-        return absl::OkStatus();
+        return;
       case AggregateOp::kAvg:
         accumulator_ = std::make_unique<
             SumAccumulator<MeanCell, HistogramFold::Kind::kMean>>(node_,
                                                                   context_);
-        return absl::OkStatus();
+        return;
       case AggregateOp::kCount:
         accumulator_ = std::make_unique<CountAccumulator>(false);
-        return absl::OkStatus();
+        return;
       case AggregateOp::kGroup:
         accumulator_ = std::make_unique<CountAccumulator>(true);
-        return absl::OkStatus();
+        return;
       case AggregateOp::kMin:
         accumulator_ =
             std::make_unique<ExtremeAccumulator<false>>(node_, context_);
-        return absl::OkStatus();
+        return;
       case AggregateOp::kMax:
         accumulator_ =
             std::make_unique<ExtremeAccumulator<true>>(node_, context_);
-        return absl::OkStatus();
+        return;
       case AggregateOp::kStddev:
         accumulator_ =
             std::make_unique<VarianceAccumulator>(node_, context_, true);
-        return absl::OkStatus();
+        return;
       case AggregateOp::kStdvar:
         accumulator_ =
             std::make_unique<VarianceAccumulator>(node_, context_, false);
-        return absl::OkStatus();
-      case AggregateOp::kQuantile: {
-        VARVE_ASSIGN_OR_RETURN(std::vector<double> q, ReadScalar(*parameter_));
-        accumulator_ = std::make_unique<QuantileAccumulator>(node_, context_,
-                                                             std::move(q));
-        return absl::OkStatus();
-      }
+        return;
+      case AggregateOp::kQuantile:
+        accumulator_ =
+            std::make_unique<QuantileAccumulator>(node_, context_, parameters_);
+        return;
       default:
         break;
     }
@@ -405,12 +459,14 @@ class AggregateOperator final : public Operator {
   }
 
   const PlanNode& node_;
-  const OperatorPtr input_;
-  const OperatorPtr parameter_;
-  const std::vector<SeriesInfo>* input_series_ = nullptr;
+  const AggregateExpr& aggregate_;
   Grouping grouping_;
+  OperatorPtr input_;  ///< null once it is read
+  const OperatorPtr parameter_;
+  HeldBytes held_;
+  std::vector<double> parameters_;
+  std::vector<uint32_t> group_of_;  ///< by series of the batch
   std::unique_ptr<Accumulator> accumulator_;
-  bool folded_ = false;
   size_t next_ = 0;
 };
 

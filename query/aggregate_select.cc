@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "query/aggregate.h"
+#include "query/bounds.h"
 #include "query/grouping.h"
 #include "storage/status_macros.h"
 
@@ -47,16 +48,16 @@ class BestHeap {
     picks_.push_back(pick);
     return true;
   }
-  /// Ranked: best first, NaN last.
-  std::vector<Pick> Picks(bool ranked, bool top) {
+  /// Best first, NaN last.
+  absl::Status Rank(const QueryContext& query, bool top) {
     const auto before = [top](const Pick& a, const Pick& b) {
       if (std::isnan(a.value)) return false;
       if (std::isnan(b.value)) return true;
       return top ? a.value > b.value : a.value < b.value;
     };
-    if (ranked) std::stable_sort(picks_.begin(), picks_.end(), before);
-    return std::move(picks_);
+    return CheckedSort(query, &picks_, before);
   }
+  std::vector<Pick>& picks() { return picks_; }
 
  private:
   bool Worse(size_t i, size_t j, bool top) const {
@@ -123,9 +124,10 @@ class SelectionOperator final : public Operator {
     VARVE_ASSIGN_OR_RETURN(parameter_, ReadScalar(*parameter_operator_));
     VARVE_ASSIGN_OR_RETURN(series_, input_->Series());
     VARVE_RETURN_IF_ERROR(CheckParameter());
-    grouping_ = MakeGrouping(As<AggregateExpr>(*node_.expr), *series_);
+    Grouping grouping(As<AggregateExpr>(*node_.expr), context_.query);
+    VARVE_RETURN_IF_ERROR(grouping.Add(*series_, &group_of_));
     if (op_ != AggregateOp::kLimitRatio && !nothing_) {
-      const size_t cells = grouping_.groups.size() * steps();
+      const size_t cells = grouping.groups().size() * steps();
       VARVE_RETURN_IF_ERROR(context_.query.ChargeBytes(
           static_cast<int64_t>(cells * sizeof(BestHeap))));
       heaps_.resize(cells);
@@ -205,21 +207,21 @@ class SelectionOperator final : public Operator {
         AddByRank(*row);
       }
       VARVE_RETURN_IF_ERROR(context_.query.ChargeBytes(
-          static_cast<int64_t>((held_ - before) * sizeof(Pick))));
+          static_cast<int64_t>((held_ - before) * 3 * sizeof(Pick))));
     }
     for (BestHeap& heap : heaps_) {
-      const bool ranked = op_ != AggregateOp::kLimitk;
-      for (Pick& pick : heap.Picks(ranked, op_ == AggregateOp::kTopk)) {
-        picks_.push_back(std::move(pick));
+      if (op_ != AggregateOp::kLimitk) {
+        VARVE_RETURN_IF_ERROR(
+            heap.Rank(context_.query, op_ == AggregateOp::kTopk));
       }
+      for (Pick& pick : heap.picks()) picks_.push_back(std::move(pick));
+      heap.picks() = {};
     }
     // An instant vector keeps the order of rank.
-    if (grid_.count > 1) {
-      std::stable_sort(
-          picks_.begin(), picks_.end(),
-          [](const Pick& a, const Pick& b) { return a.series < b.series; });
-    }
-    return absl::OkStatus();
+    if (grid_.count <= 1) return absl::OkStatus();
+    return CheckedSort(
+        context_.query, &picks_,
+        [](const Pick& a, const Pick& b) { return a.series < b.series; });
   }
 
   static Pick MakePick(const Row& row, size_t step) {
@@ -240,7 +242,7 @@ class SelectionOperator final : public Operator {
   }
 
   void AddByRank(const Row& row) {
-    const size_t group = grouping_.group_of[row.series];
+    const size_t group = group_of_[row.series];
     for (size_t step = 0; step < steps(); ++step) {
       if (!row.Has(step)) continue;
       const auto k = std::min(static_cast<int64_t>(parameter_[step]),
@@ -265,9 +267,9 @@ class SelectionOperator final : public Operator {
   const OperatorPtr parameter_operator_;
   std::vector<double> parameter_;
   const std::vector<SeriesInfo>* series_ = nullptr;
-  Grouping grouping_;
-  std::vector<BestHeap> heaps_;  ///< by group and step
-  std::vector<Pick> picks_;      ///< the points of a series are adjacent
+  std::vector<uint32_t> group_of_;  ///< by series
+  std::vector<BestHeap> heaps_;     ///< by group and step
+  std::vector<Pick> picks_;         ///< the points of a series are adjacent
   size_t held_ = 0;
   bool nothing_ = false;
   bool folded_ = false;

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "query/bounds.h"
 #include "query/histogram_arithmetic.h"
 #include "query/merge_duplicates.h"
 #include "storage/check.h"
@@ -53,12 +54,21 @@ class VectorScalarBinary final : public Operator {
         expr_(expr),
         vector_(std::move(vector)),
         scalar_(std::move(scalar)),
-        scalar_left_(scalar_left) {}
+        scalar_left_(scalar_left),
+        held_(context.query) {}
+
+  bool SetBatches(const Batching& batching) override {
+    return vector_->SetBatches(batching);
+  }
 
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
-    VARVE_ASSIGN_OR_RETURN(scalars_, ReadScalar(*scalar_));
+    if (!scalar_read_) {
+      VARVE_ASSIGN_OR_RETURN(scalars_, ReadScalar(*scalar_));
+      scalar_read_ = true;
+    }
     VARVE_ASSIGN_OR_RETURN(const std::vector<SeriesInfo>* in,
                            vector_->Series());
+    VARVE_RETURN_IF_ERROR(held_.SetSeries(*in));
     series_ = *in;
     if (ChangesMetric(expr_.op) || expr_.return_bool) {
       for (SeriesInfo& info : series_) DropName(context_.options, &info);
@@ -123,7 +133,9 @@ class VectorScalarBinary final : public Operator {
   const OperatorPtr vector_;
   const OperatorPtr scalar_;
   const bool scalar_left_;
+  bool scalar_read_ = false;
   std::vector<double> scalars_;
+  HeldBytes held_;
   std::vector<SeriesInfo> series_;
 };
 
@@ -132,10 +144,16 @@ class Negate final : public Operator {
   Negate(EvalContext& context, bool scalar, OperatorPtr input)
       : Operator(context, input->grid()),
         scalar_(scalar),
-        input_(std::move(input)) {}
+        input_(std::move(input)),
+        held_(context.query) {}
+
+  bool SetBatches(const Batching& batching) override {
+    return input_->SetBatches(batching);
+  }
 
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
     VARVE_ASSIGN_OR_RETURN(const std::vector<SeriesInfo>* in, input_->Series());
+    VARVE_RETURN_IF_ERROR(held_.SetSeries(*in));
     series_ = *in;
     if (!scalar_) {
       for (SeriesInfo& info : series_) DropName(context_.options, &info);
@@ -159,6 +177,7 @@ class Negate final : public Operator {
  private:
   const bool scalar_;
   const OperatorPtr input_;
+  HeldBytes held_;
   std::vector<SeriesInfo> series_;
 };
 

@@ -1,6 +1,7 @@
 #include <absl/container/flat_hash_map.h>
 
 #include "query/binary.h"
+#include "query/bounds.h"
 #include "query/label_key.h"
 #include "query/merge_duplicates.h"
 #include "storage/status_macros.h"
@@ -13,28 +14,33 @@ namespace {
 /// Presence of points per match group and step.
 class Presence {
  public:
-  explicit Presence(const VectorMatching& matching)
+  Presence(const VectorMatching& matching, QueryContext& query)
       : subset_(matching.on ? LabelSubset::Only(matching.labels)
-                            : LabelSubset::Without(matching.labels)) {}
+                            : LabelSubset::Without(matching.labels)),
+        held_(query),
+        check_(query) {}
 
   /// The match group of each series; groups are numbered across calls.
-  std::vector<uint32_t> GroupsOf(const std::vector<SeriesInfo>& series) {
+  absl::StatusOr<std::vector<uint32_t>> GroupsOf(
+      const std::vector<SeriesInfo>& series) {
     std::vector<uint32_t> out;
     out.reserve(series.size());
     for (const SeriesInfo& info : series) {
+      VARVE_RETURN_IF_ERROR(check_());
+      const Labels key = subset_.Of(info.labels);
       const auto next = static_cast<uint32_t>(groups_.size());
-      out.push_back(
-          groups_
-              .try_emplace(std::string(subset_.Of(info.labels).packed()), next)
-              .first->second);
+      const auto [it, is_new] =
+          groups_.try_emplace(std::string(key.packed()), next);
+      if (is_new) VARVE_RETURN_IF_ERROR(held_.Add(HeldBytes::BytesOf(key)));
+      out.push_back(it->second);
     }
     return out;
   }
 
-  absl::Status Allocate(QueryContext& query, size_t steps) {
+  absl::Status Allocate(size_t steps) {
     steps_ = steps;
     VARVE_RETURN_IF_ERROR(
-        query.ChargeBytes(static_cast<int64_t>(groups_.size() * steps)));
+        held_.Add(static_cast<int64_t>(groups_.size() * steps)));
     bits_.assign(groups_.size() * steps, 0);
     return absl::OkStatus();
   }
@@ -52,6 +58,8 @@ class Presence {
 
  private:
   const LabelSubset subset_;
+  HeldBytes held_;
+  PacedCheck check_;
   absl::flat_hash_map<std::string, uint32_t> groups_;
   size_t steps_ = 0;
   std::vector<uint8_t> bits_;
@@ -64,16 +72,16 @@ class Intersection final : public Operator {
                OperatorPtr rhs)
       : Operator(context, lhs->grid()),
         keep_if_present_(expr.op == BinaryOp::kAnd),
-        presence_(*expr.matching),
+        presence_(*expr.matching, context.query),
         lhs_(std::move(lhs)),
         rhs_(std::move(rhs)) {}
 
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
     VARVE_ASSIGN_OR_RETURN(const std::vector<SeriesInfo>* l, lhs_->Series());
     VARVE_ASSIGN_OR_RETURN(const std::vector<SeriesInfo>* r, rhs_->Series());
-    lhs_groups_ = presence_.GroupsOf(*l);
-    rhs_groups_ = presence_.GroupsOf(*r);
-    VARVE_RETURN_IF_ERROR(presence_.Allocate(context_.query, steps()));
+    VARVE_ASSIGN_OR_RETURN(lhs_groups_, presence_.GroupsOf(*l));
+    VARVE_ASSIGN_OR_RETURN(rhs_groups_, presence_.GroupsOf(*r));
+    VARVE_RETURN_IF_ERROR(presence_.Allocate(steps()));
     return l;
   }
 
@@ -105,16 +113,20 @@ class Union final : public Operator {
   Union(const BinaryExpr& expr, EvalContext& context, OperatorPtr lhs,
         OperatorPtr rhs)
       : Operator(context, lhs->grid()),
-        presence_(*expr.matching),
+        presence_(*expr.matching, context.query),
         lhs_(std::move(lhs)),
-        rhs_(std::move(rhs)) {}
+        rhs_(std::move(rhs)),
+        held_(context.query) {}
 
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
     VARVE_ASSIGN_OR_RETURN(const std::vector<SeriesInfo>* l, lhs_->Series());
     VARVE_ASSIGN_OR_RETURN(const std::vector<SeriesInfo>* r, rhs_->Series());
-    lhs_groups_ = presence_.GroupsOf(*l);
-    rhs_groups_ = presence_.GroupsOf(*r);
-    VARVE_RETURN_IF_ERROR(presence_.Allocate(context_.query, steps()));
+    VARVE_ASSIGN_OR_RETURN(lhs_groups_, presence_.GroupsOf(*l));
+    VARVE_ASSIGN_OR_RETURN(rhs_groups_, presence_.GroupsOf(*r));
+    VARVE_RETURN_IF_ERROR(presence_.Allocate(steps()));
+    VARVE_RETURN_IF_ERROR(held_.SetSeries(*l));
+    VARVE_RETURN_IF_ERROR(
+        held_.Add(static_cast<int64_t>(r->size() * sizeof(SeriesInfo))));
     series_ = *l;
     series_.insert(series_.end(), r->begin(), r->end());
     return &series_;
@@ -141,6 +153,7 @@ class Union final : public Operator {
   Presence presence_;
   const OperatorPtr lhs_;
   const OperatorPtr rhs_;
+  HeldBytes held_;
   std::vector<uint32_t> lhs_groups_;
   std::vector<uint32_t> rhs_groups_;
   std::vector<SeriesInfo> series_;

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "query/binary.h"
+#include "query/bounds.h"
 #include "query/label_key.h"
 #include "storage/status_macros.h"
 
@@ -57,7 +58,9 @@ class VectorBinary final : public Operator {
         many_(swapped_ ? std::move(rhs) : std::move(lhs)),
         one_(swapped_ ? std::move(lhs) : std::move(rhs)),
         fill_one_(swapped_ ? matching_.fill_lhs : matching_.fill_rhs),
-        fill_many_(swapped_ ? matching_.fill_rhs : matching_.fill_lhs) {}
+        fill_many_(swapped_ ? matching_.fill_rhs : matching_.fill_lhs),
+        held_(context.query),
+        check_(context.query) {}
 
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override;
   absl::StatusOr<bool> Next(Row* row) override;
@@ -85,11 +88,12 @@ class VectorBinary final : public Operator {
     std::string text;
   };
 
-  uint32_t GroupOf(const Labels& labels);
+  absl::StatusOr<uint32_t> GroupOf(const Labels& labels);
   absl::Status ReadOneSide();
   void FindConflicts(const Group& group);
-  uint32_t AddPair(uint32_t group, const SeriesInfo& many,
-                   const SeriesInfo& one);
+  absl::StatusOr<uint32_t> AddPair(uint32_t group, const SeriesInfo& many,
+                                   const SeriesInfo& one);
+  absl::Status AddPairs(const SeriesInfo& many);
   Labels ResultLabels(const Labels& many, const Labels& one) const;
 
   absl::Status Meet(const Row& many);
@@ -108,6 +112,8 @@ class VectorBinary final : public Operator {
   const std::optional<double> fill_one_;
   const std::optional<double> fill_many_;
 
+  HeldBytes held_;
+  PacedCheck check_;
   const std::vector<SeriesInfo>* one_series_ = nullptr;
   std::vector<Row> one_rows_;
   std::vector<Group> groups_;
@@ -137,35 +143,44 @@ absl::StatusOr<const std::vector<SeriesInfo>*> VectorBinary::Series() {
   VARVE_ASSIGN_OR_RETURN(const std::vector<SeriesInfo>* many, many_->Series());
   VARVE_ASSIGN_OR_RETURN(one_series_, one_->Series());
   VARVE_RETURN_IF_ERROR(ReadOneSide());
-  for (const SeriesInfo& info : *many) {
-    const uint32_t g = GroupOf(info.labels);
-    ++groups_[g].many_count;
-    many_group_.push_back(g);
-    first_pair_.push_back(pair_outputs_.size());
-    for (uint32_t one : groups_[g].ones) {
-      pair_outputs_.push_back(
-          AddPair(g, info, (*one_series_)[one_rows_[one].series]));
-    }
-    if (fill_one_.has_value()) {
-      pair_outputs_.push_back(AddPair(g, info, {groups_[g].labels, false}));
-    }
-  }
+  for (const SeriesInfo& info : *many) VARVE_RETURN_IF_ERROR(AddPairs(info));
   if (fill_many_.has_value()) {
     for (const Row& row : one_rows_) {
       const SeriesInfo& info = (*one_series_)[row.series];
-      const uint32_t g = GroupOf(info.labels);
-      fill_outputs_.push_back(AddPair(g, {groups_[g].labels, false}, info));
+      VARVE_ASSIGN_OR_RETURN(const uint32_t g, GroupOf(info.labels));
+      VARVE_ASSIGN_OR_RETURN(fill_outputs_.emplace_back(),
+                             AddPair(g, {groups_[g].labels, false}, info));
     }
   }
   return &series_;
 }
 
-uint32_t VectorBinary::GroupOf(const Labels& labels) {
+absl::Status VectorBinary::AddPairs(const SeriesInfo& many) {
+  VARVE_ASSIGN_OR_RETURN(const uint32_t g, GroupOf(many.labels));
+  ++groups_[g].many_count;
+  many_group_.push_back(g);
+  first_pair_.push_back(pair_outputs_.size());
+  for (uint32_t one : groups_[g].ones) {
+    VARVE_ASSIGN_OR_RETURN(
+        pair_outputs_.emplace_back(),
+        AddPair(g, many, (*one_series_)[one_rows_[one].series]));
+  }
+  if (fill_one_.has_value()) {
+    VARVE_ASSIGN_OR_RETURN(pair_outputs_.emplace_back(),
+                           AddPair(g, many, {groups_[g].labels, false}));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint32_t> VectorBinary::GroupOf(const Labels& labels) {
+  VARVE_RETURN_IF_ERROR(check_());
   Labels key = subset_.Of(labels);
   const auto next = static_cast<uint32_t>(groups_.size());
   const auto [it, is_new] =
       group_index_.try_emplace(std::string(key.packed()), next);
   if (is_new) {
+    VARVE_RETURN_IF_ERROR(held_.Add(static_cast<int64_t>(sizeof(Group)) +
+                                    2 * HeldBytes::BytesOf(key)));
     groups_.emplace_back();
     groups_.back().labels = std::move(key);
   }
@@ -178,9 +193,10 @@ absl::Status VectorBinary::ReadOneSide() {
     VARVE_ASSIGN_OR_RETURN(const bool more, one_->Next(&row));
     if (!more) break;
     if (!HasPoint(row)) continue;
-    VARVE_RETURN_IF_ERROR(context_.query.ChargeBytes(
-        static_cast<int64_t>(steps() * sizeof(double) + 200)));
-    const uint32_t g = GroupOf((*one_series_)[row.series].labels);
+    VARVE_RETURN_IF_ERROR(
+        held_.Add(static_cast<int64_t>(steps() * sizeof(double) + 200)));
+    VARVE_ASSIGN_OR_RETURN(const uint32_t g,
+                           GroupOf((*one_series_)[row.series].labels));
     groups_[g].ones.push_back(static_cast<uint32_t>(one_rows_.size()));
     one_rows_.push_back(std::move(row));
     row = Row();
@@ -219,15 +235,20 @@ void VectorBinary::FindConflicts(const Group& group) {
   }
 }
 
-uint32_t VectorBinary::AddPair(uint32_t group, const SeriesInfo& many,
-                               const SeriesInfo& one) {
+absl::StatusOr<uint32_t> VectorBinary::AddPair(uint32_t group,
+                                               const SeriesInfo& many,
+                                               const SeriesInfo& one) {
+  VARVE_RETURN_IF_ERROR(check_());
   SeriesInfo info;
   info.labels = ResultLabels(many.labels, one.labels);
   if (expr_.return_bool) DropName(context_.options, &info);
   const auto next = static_cast<uint32_t>(outputs_.size());
   const auto [it, is_new] =
       output_index_.try_emplace(std::string(info.labels.packed()), next);
+  VARVE_RETURN_IF_ERROR(held_.Add(sizeof(uint32_t)));
   if (is_new) {
+    VARVE_RETURN_IF_ERROR(held_.Add(static_cast<int64_t>(sizeof(Output)) +
+                                    2 * HeldBytes::BytesOf(info.labels)));
     series_.push_back(std::move(info));
     outputs_.emplace_back();
     outputs_.back().group = group;
@@ -311,7 +332,8 @@ const Row& VectorBinary::FillRow(double value,
 absl::Status VectorBinary::FillManySide() {
   for (size_t i = 0; i < one_rows_.size(); ++i) {
     const uint32_t output = fill_outputs_[i];
-    const uint32_t group = GroupOf((*one_series_)[one_rows_[i].series].labels);
+    VARVE_ASSIGN_OR_RETURN(const uint32_t group,
+                           GroupOf((*one_series_)[one_rows_[i].series].labels));
     // A copy, since combining notes its own matches.
     const std::vector<uint8_t> taken = groups_[group].matched;
     VARVE_RETURN_IF_ERROR(
@@ -326,7 +348,11 @@ absl::Status VectorBinary::Combine(const Row& many, const Row& one,
   const bool direct = output.pairs == 1;
   Row made;
   if (direct || output.held.values.empty()) made.Clear(grid_.count);
-  if (!direct && output.held.values.empty()) output.held = std::move(made);
+  if (!direct && output.held.values.empty()) {
+    VARVE_RETURN_IF_ERROR(
+        held_.Add(static_cast<int64_t>(steps() * sizeof(double))));
+    output.held = std::move(made);
+  }
   Row& target = direct ? made : output.held;
   for (size_t i = 0; i < steps(); ++i) {
     if (!many.Has(i) || !one.Has(i)) continue;

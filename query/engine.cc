@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "query/bounds.h"
 #include "query/merge_duplicates.h"
 #include "query/parser.h"
 #include "query/plan.h"
@@ -51,6 +52,8 @@ bool HasPoints(const ResultSeries& series) {
 }
 
 absl::Status Charge(EvalContext& context, const ResultSeries& series) {
+  VARVE_RETURN_IF_ERROR(context.query.HoldSamples(
+      static_cast<int64_t>(series.floats.size() + series.histograms.size())));
   return context.query.ChargeBytes(static_cast<int64_t>(
       sizeof(ResultSeries) + series.labels.packed().size() +
       series.floats.size() * sizeof(ResultPoint) +
@@ -66,7 +69,9 @@ absl::Status RunVector(const Plan& plan, EvalContext& context,
   }
   VARVE_ASSIGN_OR_RETURN(const std::vector<SeriesInfo>* series, op->Series());
   Row row;
+  PacedCheck check(context.query);
   while (true) {
+    VARVE_RETURN_IF_ERROR(check());
     VARVE_ASSIGN_OR_RETURN(const bool more, op->Next(&row));
     if (!more) return absl::OkStatus();
     ResultSeries out = MakeSeries((*series)[row.series].labels, plan.grid, row);
@@ -112,11 +117,11 @@ absl::Status RunMatrix(const Plan& plan, EvalContext& context,
   }
 }
 
-void SortByLabels(QueryResult* result) {
-  std::sort(result->series.begin(), result->series.end(),
-            [](const ResultSeries& a, const ResultSeries& b) {
-              return a.labels < b.labels;
-            });
+absl::Status SortByLabels(const EvalContext& context, QueryResult* result) {
+  return CheckedSort(context.query, &result->series,
+                     [](const ResultSeries& a, const ResultSeries& b) {
+                       return a.labels < b.labels;
+                     });
 }
 
 absl::Status RunPlan(const Plan& plan, EvalContext& context,
@@ -131,14 +136,12 @@ absl::Status RunPlan(const Plan& plan, EvalContext& context,
   if (type == ValueType::kMatrix) {
     result->type = ValueType::kMatrix;
     VARVE_RETURN_IF_ERROR(RunMatrix(plan, context, result));
-    SortByLabels(result);
-    return absl::OkStatus();
+    return SortByLabels(context, result);
   }
   VARVE_RETURN_IF_ERROR(RunVector(plan, context, result));
   if (!plan.instant) {
     result->type = ValueType::kMatrix;
-    SortByLabels(result);
-    return absl::OkStatus();
+    return SortByLabels(context, result);
   }
   result->type = type;
   if (type == ValueType::kScalar) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "query/bounds.h"
 #include "query/merge_duplicates.h"
 #include "storage/check.h"
 #include "storage/status_macros.h"
@@ -17,6 +18,7 @@ struct CallState {
   std::vector<std::string> strings;
 
   absl::Status Read() {
+    if (!scalars.empty()) return absl::OkStatus();
     for (const OperatorPtr& op : scalar_operators) {
       scalars.emplace_back();
       if (op == nullptr) continue;
@@ -36,11 +38,17 @@ class KernelOperator final : public Operator {
         node_(node),
         function_(function),
         input_(std::move(input)),
-        state_(std::move(state)) {}
+        state_(std::move(state)),
+        held_(context.query) {}
+
+  bool SetBatches(const Batching& batching) override {
+    return function_.labels == nullptr && input_->SetBatches(batching);
+  }
 
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
     VARVE_RETURN_IF_ERROR(state_.Read());
     VARVE_ASSIGN_OR_RETURN(const std::vector<SeriesInfo>* in, input_->Series());
+    VARVE_RETURN_IF_ERROR(held_.SetSeries(*in));
     series_ = *in;
     if (function_.labels != nullptr) {
       VARVE_RETURN_IF_ERROR(function_.labels(Call(), &series_));
@@ -68,6 +76,7 @@ class KernelOperator final : public Operator {
   const FunctionImpl& function_;
   const OperatorPtr input_;
   CallState state_;
+  HeldBytes held_;
   std::vector<SeriesInfo> series_;
 };
 

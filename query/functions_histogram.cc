@@ -6,6 +6,7 @@
 #include <deque>
 #include <optional>
 
+#include "query/bounds.h"
 #include "query/functions.h"
 #include "query/histogram_math.h"
 #include "query/merge_duplicates.h"
@@ -66,14 +67,18 @@ class HistogramOperator : public Operator {
         node_(call.node),
         arguments_(std::move(call.arguments)),
         strings_(std::move(call.strings)),
-        vector_argument_(vector_argument) {}
+        vector_argument_(vector_argument),
+        held_(context_.query),
+        check_(context_.query) {}
 
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
     VARVE_RETURN_IF_ERROR(ReadOutputs());
     VARVE_ASSIGN_OR_RETURN(const std::vector<SeriesInfo>* in, Input().Series());
-    for (const SeriesInfo& info : *in) AddInput(info);
+    for (const SeriesInfo& info : *in) VARVE_RETURN_IF_ERROR(AddInput(info));
     for (const Group& group : groups_) {
       for (const Output& output : outputs_) {
+        VARVE_RETURN_IF_ERROR(check_());
+        VARVE_RETURN_IF_ERROR(held_.Add(HeldBytes::BytesOf(group.info.labels)));
         SeriesInfo info = group.info;
         if (!label_name_.empty()) {
           info.labels = LabelsBuilder(info.labels)
@@ -147,7 +152,9 @@ class HistogramOperator : public Operator {
 
   Operator& Input() { return *arguments_[vector_argument_]; }
 
-  void AddInput(const SeriesInfo& info) {
+  absl::Status AddInput(const SeriesInfo& info) {
+    VARVE_RETURN_IF_ERROR(check_());
+    VARVE_RETURN_IF_ERROR(held_.Add(static_cast<int64_t>(sizeof(InputSeries))));
     InputSeries input;
     input.le = info.labels.Get(kBucketLabel);
     input.metric = info.labels.metric_name();
@@ -159,6 +166,8 @@ class HistogramOperator : public Operator {
     const auto [it, is_new] =
         group_of_.try_emplace(std::string(out.labels.packed()), groups_.size());
     if (is_new) {
+      VARVE_RETURN_IF_ERROR(held_.Add(static_cast<int64_t>(sizeof(Group)) +
+                                      2 * HeldBytes::BytesOf(out.labels)));
       groups_.emplace_back();
       groups_.back().info = std::move(out);
       groups_.back().metric = input.metric;
@@ -166,6 +175,7 @@ class HistogramOperator : public Operator {
     input.group = it->second;
     ++groups_[input.group].rows_pending;
     inputs_.push_back(std::move(input));
+    return absl::OkStatus();
   }
 
   absl::Status AddRow() {
@@ -257,6 +267,8 @@ class HistogramOperator : public Operator {
   std::vector<OperatorPtr> arguments_;
   const std::vector<std::string> strings_;
   const size_t vector_argument_;
+  HeldBytes held_;
+  PacedCheck check_;
   std::vector<SeriesInfo> series_;  ///< outputs_.size() for each group
   std::vector<InputSeries> inputs_;
   std::vector<Group> groups_;

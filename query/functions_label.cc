@@ -21,10 +21,13 @@ absl::Status BadLabel(std::string_view which, std::string_view function,
 }
 
 /// Sets a label of a series; the metric's name is then there to stay.
-void SetLabel(const std::string& name, const std::string& value,
-              SeriesInfo* series) {
+absl::Status SetLabel(const FunctionCall& call, const std::string& name,
+                      const std::string& value, SeriesInfo* series) {
+  VARVE_RETURN_IF_ERROR(call.context.query.ChargeBytes(
+      static_cast<int64_t>(name.size() + value.size())));
   series->labels = LabelsBuilder(series->labels).Set(name, value).Build();
   if (name == kMetricName) series->drop_name = false;
+  return absl::OkStatus();
 }
 
 bool IsWordByte(char c) {
@@ -130,12 +133,14 @@ absl::Status LabelReplace(const FunctionCall& call,
   const int count = 1 + regex.NumberOfCapturingGroups();
   std::vector<re2::StringPiece> groups(static_cast<size_t>(count));
   for (SeriesInfo& info : *series) {
+    VARVE_RETURN_IF_ERROR(call.context.query.Check());
     const std::string value(info.labels.Get(src));
     if (!regex.Match(value, 0, value.size(), RE2::ANCHOR_BOTH, groups.data(),
                      count)) {
       continue;
     }
-    SetLabel(dst, replacement.Expand(groups), &info);
+    VARVE_RETURN_IF_ERROR(
+        SetLabel(call, dst, replacement.Expand(groups), &info));
   }
   return absl::OkStatus();
 }
@@ -150,12 +155,13 @@ absl::Status LabelJoin(const FunctionCall& call,
   }
   if (!IsLabelName(dst)) return BadLabel("destination", "label_join", dst);
   for (SeriesInfo& info : *series) {
+    VARVE_RETURN_IF_ERROR(call.context.query.Check());
     std::string joined;
     for (size_t i = 0; i < sources.size(); ++i) {
       if (i > 0) joined += separator;
       joined += info.labels.Get(sources[i]);
     }
-    SetLabel(dst, joined, &info);
+    VARVE_RETURN_IF_ERROR(SetLabel(call, dst, joined, &info));
   }
   return absl::OkStatus();
 }

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <functional>
 
+#include "query/bounds.h"
 #include "query/functions.h"
 #include "storage/status_macros.h"
 
@@ -84,15 +85,13 @@ class Sort final : public Operator {
       if (floats_only_) row.histograms.clear();
       if (!row.Has(0)) continue;
       VARVE_RETURN_IF_ERROR(
-          context_.query.ChargeBytes(sizeof(Row) + sizeof(double)));
+          context_.query.ChargeBytes(2 * sizeof(Row) + 4 * sizeof(double)));
       rows_.push_back(std::move(row));
       row = Row();
     }
-    std::stable_sort(
-        rows_.begin(), rows_.end(), [&](const Row& a, const Row& b) {
-          return before_(a, (*series_)[a.series], b, (*series_)[b.series]);
-        });
-    return absl::OkStatus();
+    return CheckedSort(context_.query, &rows_, [&](const Row& a, const Row& b) {
+      return before_(a, (*series_)[a.series], b, (*series_)[b.series]);
+    });
   }
 
   const OperatorPtr input_;

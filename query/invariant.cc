@@ -12,6 +12,9 @@ class Invariant final : public Operator {
   Invariant(EvalContext& context, StepGrid grid, OperatorPtr input)
       : Operator(context, grid), input_(std::move(input)) {}
 
+  bool SetBatches(const Batching& batching) override {
+    return input_->SetBatches(batching);
+  }
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
     return input_->Series();
   }

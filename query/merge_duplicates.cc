@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "query/bounds.h"
 #include "storage/status_macros.h"
 
 namespace varve::promql {
@@ -18,13 +19,27 @@ class MergeDuplicates final : public Operator {
       : Operator(context, input->grid()),
         input_(std::move(input)),
         mode_(mode),
-        remove_names_(remove_names) {}
+        remove_names_(remove_names),
+        held_bytes_(context.query) {}
+
+  /// Nothing needs to be merged, then, since the labels stay unique.
+  bool SetBatches(const Batching& batching) override {
+    Batching without_names = batching;
+    without_names.names_drop = true;
+    batched_ = !remove_names_ && input_->SetBatches(without_names);
+    return batched_;
+  }
 
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
     VARVE_ASSIGN_OR_RETURN(const std::vector<SeriesInfo>* in, input_->Series());
+    if (batched_) return in;
     absl::flat_hash_map<std::string, uint32_t> known;
     known.reserve(in->size());
+    PacedCheck check(context_.query);
     for (const SeriesInfo& info : *in) {
+      VARVE_RETURN_IF_ERROR(check());
+      VARVE_RETURN_IF_ERROR(
+          held_bytes_.Add(2 * HeldBytes::BytesOf(info.labels)));
       SeriesInfo out = info;
       if (remove_names_ && info.drop_name) {
         out = {WithoutMetadataLabels(info.labels), false};
@@ -45,6 +60,7 @@ class MergeDuplicates final : public Operator {
   }
 
   absl::StatusOr<bool> Next(Row* row) override {
+    if (batched_) return input_->Next(row);
     while (!input_done_) {
       VARVE_ASSIGN_OR_RETURN(const bool more, input_->Next(row));
       if (!more) {
@@ -98,6 +114,8 @@ class MergeDuplicates final : public Operator {
   const OperatorPtr input_;
   const Duplicates mode_;
   const bool remove_names_;
+  bool batched_ = false;
+  HeldBytes held_bytes_;
   std::vector<SeriesInfo> series_;
   std::vector<uint32_t> output_of_;  ///< input series -> output series
   std::vector<uint32_t> held_of_;    ///< output series -> held_, or kNone

@@ -4,6 +4,14 @@
 
 namespace varve::promql {
 
+absl::Status NotInBatches() {
+  return absl::AbortedError("series cannot be read in batches");
+}
+
+bool IsNotInBatches(const absl::Status& status) {
+  return absl::IsAborted(status);
+}
+
 absl::StatusOr<std::vector<double>> ReadScalar(Operator& scalar) {
   VARVE_RETURN_IF_ERROR(scalar.Series().status());
   Row row;

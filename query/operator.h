@@ -87,6 +87,21 @@ struct EvalContext {
   int64_t samples_total = 0;
 };
 
+/// What a consumer needs of series that come in batches.
+struct Batching {
+  /// The only labels whose values matter (the metric's name and metadata may
+  /// come as well), or null: all. Outlives the operators.
+  const std::vector<std::string>* labels = nullptr;
+  /// An operator on the way takes the metadata labels away, and label sets must
+  /// be unique without them, since nothing is kept to compare them with.
+  bool names_drop = false;
+};
+
+/// The error by which Series() says, before it has given a batch with it, that
+/// a series makes batches impossible: all must be begun again without.
+absl::Status NotInBatches();
+bool IsNotInBatches(const absl::Status& status);
+
 /// A running part of a query: gives one row per output series, each row once.
 ///
 /// Use: Series() once, then Next() until it gives false. Instant and range
@@ -111,8 +126,15 @@ class Operator {
   Operator(const Operator&) = delete;
   Operator& operator=(const Operator&) = delete;
 
+  /// To be called before Series(), if at all. True: Series() gives not all
+  /// series but some, in memory that does not grow with their number. When
+  /// their rows have been read it is called again, until it gives none; what it
+  /// gave before is then gone. Rows are numbered within their batch. False:
+  /// nothing has changed.
+  virtual bool SetBatches(const Batching&) { return false; }
+
   /// All output series, densely numbered. Valid as long as the operator. Call
-  /// it once and before Next().
+  /// it once (but see SetBatches) and before Next().
   virtual absl::StatusOr<const std::vector<SeriesInfo>*> Series() = 0;
   /// Fills `row` (all steps) and returns true, or false after the last row.
   virtual absl::StatusOr<bool> Next(Row* row) = 0;

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "query/bounds.h"
 #include "query/functions.h"
 #include "query/merge_duplicates.h"
 #include "query/range_extended.h"
@@ -30,15 +31,17 @@ class RangeCallOperator final : public Operator {
         range_(*node.inputs[RangeArgument(node)]),
         function_(function),
         input_(std::move(input)),
-        scalar_operators_(std::move(scalars)) {}
+        scalar_operators_(std::move(scalars)),
+        held_(context.query) {}
+
+  bool SetBatches(const Batching& batching) override {
+    return input_->SetBatches(batching);
+  }
 
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
-    for (const OperatorPtr& op : scalar_operators_) {
-      scalars_.emplace_back();
-      if (op == nullptr) continue;
-      VARVE_ASSIGN_OR_RETURN(scalars_.back(), ReadScalar(*op));
-    }
+    if (scalars_.empty()) VARVE_RETURN_IF_ERROR(ReadScalars());
     VARVE_ASSIGN_OR_RETURN(input_series_, input_->Series());
+    VARVE_RETURN_IF_ERROR(held_.SetSeries(*input_series_));
     series_ = *input_series_;
     if (!function_.keeps_name) {
       for (SeriesInfo& info : series_) DropName(context_.options, &info);
@@ -69,6 +72,15 @@ class RangeCallOperator final : public Operator {
   }
 
  private:
+  absl::Status ReadScalars() {
+    for (const OperatorPtr& op : scalar_operators_) {
+      scalars_.emplace_back();
+      if (op == nullptr) continue;
+      VARVE_ASSIGN_OR_RETURN(scalars_.back(), ReadScalar(*op));
+    }
+    return absl::OkStatus();
+  }
+
   /// The plan of the series before is kept if the timestamps are the same.
   void UpdatePlan() {
     const bool same_ids =
@@ -144,6 +156,7 @@ class RangeCallOperator final : public Operator {
   const RangeFunction& function_;
   const std::unique_ptr<RangeInput> input_;
   const std::vector<OperatorPtr> scalar_operators_;
+  HeldBytes held_;
   std::vector<std::vector<double>> scalars_;
   const std::vector<SeriesInfo>* input_series_ = nullptr;
   std::vector<SeriesInfo> series_;

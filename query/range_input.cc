@@ -15,35 +15,28 @@ constexpr int64_t kInnerStepsMax = 50'000'000;
 class SelectorInput final : public RangeInput {
  public:
   SelectorInput(const PlanNode& node, EvalContext& context, StepGrid grid)
-      : node_(node),
-        context_(context),
-        grid_(grid),
+      : selection_(context, *As<MatrixSelector>(*node.expr).selector, node,
+                   grid, node.range_ms),
         reader_(context, node.derive_hints) {}
 
+  bool SetBatches(const Batching& batching) override {
+    return selection_.SetBatches(batching);
+  }
+
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
-    VARVE_ASSIGN_OR_RETURN(
-        selected_,
-        SelectSeries(context_, *As<MatrixSelector>(*node_.expr).selector, node_,
-                     grid_, node_.range_ms));
-    return &selected_.infos;
+    return selection_.Read();
   }
 
   absl::StatusOr<bool> Next(RangeSeries* out) override {
-    if (next_ == selected_.cursors.size()) return false;
-    out->series = static_cast<uint32_t>(next_);
-    const std::unique_ptr<SeriesCursor> cursor =
-        std::move(selected_.cursors[next_++]);
+    const auto cursor = selection_.NextCursor(&out->series);
+    if (cursor == nullptr) return false;
     VARVE_RETURN_IF_ERROR(reader_.Read(*cursor, out));
     return true;
   }
 
  private:
-  const PlanNode& node_;
-  EvalContext& context_;
-  const StepGrid grid_;
+  Selection selection_;
   SampleReader reader_;
-  SelectedSeries selected_;
-  size_t next_ = 0;
 };
 
 /// A subquery: the points of its inner expression are the samples.

@@ -15,8 +15,10 @@ class RangeInput {
  public:
   virtual ~RangeInput() = default;
 
+  /// As of an Operator.
+  virtual bool SetBatches(const Batching&) { return false; }
   virtual absl::StatusOr<const std::vector<SeriesInfo>*> Series() = 0;
-  /// The samples of the next series; false after the last one.
+  /// The samples of the next series (of the batch); false after the last.
   virtual absl::StatusOr<bool> Next(RangeSeries* out) = 0;
 };
 

@@ -37,6 +37,7 @@ HistogramPtr MakeFloatHistogram(const Histogram& sample,
 
 absl::Status SampleReader::Read(SeriesCursor& cursor, RangeSeries* out) {
   VARVE_RETURN_IF_ERROR(context_.query.Check());
+  context_.query.ReleaseSamples(std::exchange(held_, 0));
   out->ClearButTimes();
   shared_ = true;
   keeping_ = true;
@@ -49,8 +50,9 @@ absl::Status SampleReader::Read(SeriesCursor& cursor, RangeSeries* out) {
     SampleColumns& columns = buffers_[place];
     VARVE_ASSIGN_OR_RETURN(const bool more, cursor.Next(&columns));
     if (!more) break;
-    VARVE_RETURN_IF_ERROR(
-        context_.query.ChargeSamples(static_cast<int64_t>(columns.size())));
+    const auto samples = static_cast<int64_t>(columns.size());
+    VARVE_RETURN_IF_ERROR(context_.query.ChargeSamples(samples));
+    held_ += samples;
     if (columns.kind == SampleColumns::Kind::kFloat) {
       AddFloats(columns, out);
     } else {

@@ -41,7 +41,12 @@ class SampleReader {
   SampleReader(EvalContext& context, bool derive_hints)
       : context_(context), derive_hints_(derive_hints) {}
 
-  /// Replaces all of `out` but its series.
+  ~SampleReader() { context_.query.ReleaseSamples(held_); }
+  SampleReader(const SampleReader&) = delete;
+  SampleReader& operator=(const SampleReader&) = delete;
+
+  /// Replaces all of `out` but its series. The samples are charged until the
+  /// next call.
   absl::Status Read(SeriesCursor& cursor, RangeSeries* out);
 
  private:
@@ -63,6 +68,7 @@ class SampleReader {
   size_t kept_times_ = 0;
   size_t kept_ids_ = 0;
   std::shared_ptr<const Histogram> before_;
+  int64_t held_ = 0;  ///< samples that are charged
 };
 
 }  // namespace varve::promql

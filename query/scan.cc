@@ -14,27 +14,29 @@ class Scan final : public Operator {
  public:
   Scan(const PlanNode& node, EvalContext& context, StepGrid grid,
        ScanValue value)
-      : Operator(context, grid), node_(node), value_(value) {}
+      : Operator(context, grid),
+        node_(node),
+        value_(value),
+        selection_(context, As<VectorSelector>(*node.expr), node, grid,
+                   context.lookback_ms) {}
+
+  bool SetBatches(const Batching& batching) override {
+    return selection_.SetBatches(batching);
+  }
 
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
-    VARVE_ASSIGN_OR_RETURN(
-        selected_, SelectSeries(context_, As<VectorSelector>(*node_.expr),
-                                node_, grid_, context_.lookback_ms));
+    VARVE_ASSIGN_OR_RETURN(std::vector<SeriesInfo> * infos, selection_.Read());
     if (value_ == ScanValue::kTimestamp) {
-      for (SeriesInfo& info : selected_.infos) {
-        DropName(context_.options, &info);
-      }
+      for (SeriesInfo& info : *infos) DropName(context_.options, &info);
     }
-    return &selected_.infos;
+    return infos;
   }
 
   absl::StatusOr<bool> Next(Row* row) override {
-    if (next_ == selected_.cursors.size()) return false;
     VARVE_RETURN_IF_ERROR(context_.query.Check());
-    row->series = static_cast<uint32_t>(next_);
+    const auto cursor = selection_.NextCursor(&row->series);
+    if (cursor == nullptr) return false;
     row->Clear(grid_.count);
-    const std::unique_ptr<SeriesCursor> cursor =
-        std::move(selected_.cursors[next_++]);
     VARVE_RETURN_IF_ERROR(Fill(*cursor, row));
     return true;
   }
@@ -74,8 +76,7 @@ class Scan final : public Operator {
       const SampleColumns& columns = batch.columns;
       VARVE_ASSIGN_OR_RETURN(const bool more, cursor.Next(&batch.columns));
       if (!more) break;
-      VARVE_RETURN_IF_ERROR(
-          context_.query.ChargeSamples(static_cast<int64_t>(columns.size())));
+      VARVE_RETURN_IF_ERROR(CountSamples(columns));
       if (columns.kind == SampleColumns::Kind::kFloat) {
         step = FillFloats(step, &batch, &last, row);
         continue;
@@ -92,6 +93,14 @@ class Scan final : public Operator {
       }
     }
     for (; step < grid_.count; ++step) Emit(step, last, row);
+    return absl::OkStatus();
+  }
+
+  /// Samples of a batch are held until the next one only.
+  absl::Status CountSamples(const SampleColumns& columns) {
+    const auto samples = static_cast<int64_t>(columns.size());
+    VARVE_RETURN_IF_ERROR(context_.query.ChargeSamples(samples));
+    context_.query.ReleaseSamples(samples);
     return absl::OkStatus();
   }
 
@@ -184,8 +193,7 @@ class Scan final : public Operator {
 
   const PlanNode& node_;
   const ScanValue value_;
-  SelectedSeries selected_;
-  size_t next_ = 0;
+  Selection selection_;
   std::vector<Batch> batches_;
   std::shared_ptr<const Histogram> float_of_;
   HistogramPtr float_;

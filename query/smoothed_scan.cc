@@ -14,21 +14,22 @@ class SmoothedScan final : public Operator {
   SmoothedScan(const PlanNode& node, EvalContext& context, StepGrid grid)
       : Operator(context, grid),
         node_(node),
+        selection_(context, As<VectorSelector>(*node.expr), node, grid, 0),
         reader_(context, node.derive_hints) {}
 
+  bool SetBatches(const Batching& batching) override {
+    return selection_.SetBatches(batching);
+  }
+
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
-    VARVE_ASSIGN_OR_RETURN(
-        selected_, SelectSeries(context_, As<VectorSelector>(*node_.expr),
-                                node_, grid_, 0));
-    return &selected_.infos;
+    VARVE_ASSIGN_OR_RETURN(infos_, selection_.Read());
+    return infos_;
   }
 
   absl::StatusOr<bool> Next(Row* row) override {
-    if (next_ == selected_.cursors.size()) return false;
-    row->series = static_cast<uint32_t>(next_);
+    const auto cursor = selection_.NextCursor(&row->series);
+    if (cursor == nullptr) return false;
     row->Clear(grid_.count);
-    const std::unique_ptr<SeriesCursor> cursor =
-        std::move(selected_.cursors[next_++]);
     VARVE_RETURN_IF_ERROR(reader_.Read(*cursor, &samples_));
     PlanWindows(samples_.times, node_, grid_, &plan_);
     PlanWindows(samples_.histogram_times, node_, grid_, &histogram_plan_);
@@ -67,8 +68,7 @@ class SmoothedScan final : public Operator {
     const bool histograms = histogram_plan_.count(step) > 0;
     context_.samples_total +=
         static_cast<int64_t>(plan_.count(step) + histogram_plan_.count(step));
-    const std::string_view metric =
-        selected_.infos[row->series].labels.metric_name();
+    const std::string_view metric = (*infos_)[row->series].labels.metric_name();
     if (floats && histograms) {
       context_.annotations.MixedFloatsHistograms(metric, node_.position());
     } else if (floats && f.before != Around::kNone) {
@@ -118,9 +118,9 @@ class SmoothedScan final : public Operator {
   }
 
   const PlanNode& node_;
+  Selection selection_;
+  const std::vector<SeriesInfo>* infos_ = nullptr;
   SampleReader reader_;
-  SelectedSeries selected_;
-  size_t next_ = 0;
   RangeSeries samples_;
   WindowPlan plan_;
   WindowPlan histogram_plan_;

@@ -10,22 +10,25 @@ namespace {
 class StartScan final : public Operator {
  public:
   StartScan(const PlanNode& node, EvalContext& context, StepGrid grid)
-      : Operator(context, grid), node_(node) {}
+      : Operator(context, grid),
+        node_(node),
+        selection_(context, As<VectorSelector>(*node.expr), node, grid,
+                   context.lookback_ms) {}
+
+  bool SetBatches(const Batching& batching) override {
+    return selection_.SetBatches(batching);
+  }
 
   absl::StatusOr<const std::vector<SeriesInfo>*> Series() override {
-    VARVE_ASSIGN_OR_RETURN(
-        selected_, SelectSeries(context_, As<VectorSelector>(*node_.expr),
-                                node_, grid_, context_.lookback_ms));
-    for (SeriesInfo& info : selected_.infos) DropName(context_.options, &info);
-    return &selected_.infos;
+    VARVE_ASSIGN_OR_RETURN(std::vector<SeriesInfo> * infos, selection_.Read());
+    for (SeriesInfo& info : *infos) DropName(context_.options, &info);
+    return infos;
   }
 
   absl::StatusOr<bool> Next(Row* row) override {
-    if (next_ == selected_.cursors.size()) return false;
-    row->series = static_cast<uint32_t>(next_);
+    const auto cursor = selection_.NextCursor(&row->series);
+    if (cursor == nullptr) return false;
     row->Clear(grid_.count);
-    const std::unique_ptr<SeriesCursor> cursor =
-        std::move(selected_.cursors[next_++]);
     VARVE_RETURN_IF_ERROR(Fill(*cursor, row));
     return true;
   }
@@ -44,8 +47,9 @@ class StartScan final : public Operator {
       VARVE_RETURN_IF_ERROR(context_.query.Check());
       VARVE_ASSIGN_OR_RETURN(const bool more, cursor.Next(&columns_));
       if (!more) break;
-      VARVE_RETURN_IF_ERROR(
-          context_.query.ChargeSamples(static_cast<int64_t>(columns_.size())));
+      const auto samples = static_cast<int64_t>(columns_.size());
+      VARVE_RETURN_IF_ERROR(context_.query.ChargeSamples(samples));
+      context_.query.ReleaseSamples(samples);
       for (size_t i = 0; i < columns_.size(); ++i) {
         const int64_t t = columns_.timestamps[i];
         for (; step < grid_.count && ReferenceMs(step) < t; ++step) {
@@ -82,9 +86,8 @@ class StartScan final : public Operator {
   }
 
   const PlanNode& node_;
-  SelectedSeries selected_;
+  Selection selection_;
   SampleColumns columns_;
-  size_t next_ = 0;
 };
 
 }  // namespace

@@ -93,11 +93,11 @@ class BlockSeriesSet final : public SeriesSet {
  public:
   /// The ids are charged to the context already.
   BlockSeriesSet(QueryContext* context, std::shared_ptr<BlockReader> reader,
-                 std::shared_ptr<const IndexReader> index, Ids ids,
+                 SeriesLabels names, Ids ids,
                  std::shared_ptr<const BlockMask> mask)
       : context_(context),
         reader_(std::move(reader)),
-        names_(std::move(index)),
+        names_(std::move(names)),
         ids_(std::move(ids)),
         mask_(std::move(mask)) {}
   ~BlockSeriesSet() override { context_->ReleaseBytes(Bytes(ids_)); }
@@ -187,8 +187,11 @@ class BlockSource final : public SeriesSource {
     VARVE_RETURN_IF_ERROR(context.ChargeBytes(BlockSeriesSet::Bytes(ids)));
     auto reader = std::make_shared<BlockReader>(
         block_, hints.start_ms, hints.end_ms, NeedsOnlyPresence(hints));
-    return std::make_unique<BlockSeriesSet>(&context, std::move(reader), index_,
-                                            std::move(ids), std::move(mask));
+    SeriesLabels names = hints.project ? SeriesLabels(index_, hints.grouping)
+                                       : SeriesLabels(index_);
+    return std::make_unique<BlockSeriesSet>(&context, std::move(reader),
+                                            std::move(names), std::move(ids),
+                                            std::move(mask));
   }
 
   absl::StatusOr<std::vector<std::string>> LabelNames(

@@ -25,7 +25,7 @@ class DbSource final : public SeriesSource {
   absl::StatusOr<std::unique_ptr<SeriesSet>> Select(
       QueryContext& context, std::span<const Matcher> matchers,
       const SelectHints& hints) const override {
-    const SelectHints clipped = Clip(hints);
+    SelectHints clipped = Clip(hints);
     // Also asked first: what leaves the range of the head is in a block by
     // then.
     const bool in_head = head_->min_ms() <= clipped.end_ms &&
@@ -33,6 +33,7 @@ class DbSource final : public SeriesSource {
     if (!in_head && blocks_ != nullptr) {
       return blocks_->Snapshot()->Select(context, matchers, clipped);
     }
+    if (blocks_ != nullptr) clipped.project = false;  // they are merged
     VARVE_ASSIGN_OR_RETURN(auto head,
                            head_->Select(context, matchers, clipped));
     if (blocks_ == nullptr) return head;

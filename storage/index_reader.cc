@@ -221,6 +221,15 @@ absl::StatusOr<Ids> IndexReader::UnionOf(
   return Union(lists);
 }
 
+SeriesLabels::SeriesLabels(std::shared_ptr<const IndexReader> index,
+                           std::span<const std::string> only)
+    : index_(std::move(index)) {
+  for (const IndexName& name : index_->names_) {
+    wanted_.push_back(std::find(only.begin(), only.end(), name.name) !=
+                      only.end());
+  }
+}
+
 absl::StatusOr<Labels> SeriesLabels::Read(uint32_t id) {
   const uint32_t group = id / kCatalogueSeries;
   if (group_ != group) {
@@ -236,6 +245,7 @@ absl::StatusOr<Labels> SeriesLabels::Read(uint32_t id) {
   last_.resize(index_->names_.size());
   labels_.clear();
   for (const CatalogueRow::Column& column : catalogue_.columns()) {
+    if (!wanted_.empty() && !wanted_[column.name]) continue;
     const uint32_t cell = catalogue_.Cell(column, id % kCatalogueSeries);
     if (cell == 0) continue;
     const IndexName& name = index_->names_[column.name];

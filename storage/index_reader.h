@@ -143,6 +143,9 @@ class SeriesLabels {
  public:
   explicit SeriesLabels(std::shared_ptr<const IndexReader> index)
       : index_(std::move(index)) {}
+  /// Reads only the labels of these names.
+  SeriesLabels(std::shared_ptr<const IndexReader> index,
+               std::span<const std::string> only);
   /// REQUIRES: id < index->series().
   absl::StatusOr<Labels> Read(uint32_t id);
 
@@ -151,6 +154,7 @@ class SeriesLabels {
                                          uint32_t ordinal);
 
   const std::shared_ptr<const IndexReader> index_;
+  std::vector<bool> wanted_;  ///< by number of the name; empty: all
   std::optional<uint32_t> group_;
   CatalogueRow catalogue_;
   std::vector<LabelView> labels_;  // scratch

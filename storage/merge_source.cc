@@ -206,9 +206,11 @@ class MergeSource final : public SeriesSource {
       QueryContext& context, std::span<const Matcher> matchers,
       const SelectHints& hints) const override {
     std::vector<std::unique_ptr<SeriesSet>> sets;
+    SelectHints whole = hints;  // equal series are found by their labels
+    whole.project = false;
     for (const auto& source : sources_) {
       VARVE_ASSIGN_OR_RETURN(auto set,
-                             source->Select(context, matchers, hints));
+                             source->Select(context, matchers, whole));
       sets.push_back(std::move(set));
     }
     return MakeMergeSet(std::move(sets));

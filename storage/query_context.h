@@ -4,13 +4,23 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "storage/clock.h"
 #include "storage/mutex.h"
 
 namespace varve {
+
+/// The memory that all queries together may hold. Thread-safe.
+struct QueryBudget {
+  explicit QueryBudget(int64_t max) : bytes_max(max) {}
+
+  const int64_t bytes_max;  ///< 0: no limit
+  std::atomic<int64_t> bytes{0};
+};
 
 /// What one query may use, and how it is stopped. One object per query, shared
 /// by all of its threads. Thread-safe.
@@ -22,15 +32,19 @@ class QueryContext {
   struct Limits {
     /// Clock::MonotonicNs() after which the query ends; 0: never.
     int64_t deadline_ns = 0;
-    /// Samples that may be loaded in all; 0: no limit.
+    /// Samples that may be held at once; 0: no limit.
     int64_t samples_max = 0;
     /// Bytes held at once; 0: no limit.
     int64_t bytes_max = 0;
+    /// Shared with other queries, or null. A context gives back at its end
+    /// what was not released.
+    std::shared_ptr<QueryBudget> budget;
   };
 
   QueryContext() : QueryContext(Clock::System(), Limits{}) {}
   QueryContext(const Clock* clock, Limits limits)
-      : clock_(clock), limits_(limits) {}
+      : clock_(clock), limits_(std::move(limits)) {}
+  ~QueryContext();
   QueryContext(const QueryContext&) = delete;
   QueryContext& operator=(const QueryContext&) = delete;
 
@@ -38,12 +52,16 @@ class QueryContext {
   absl::Status Check() const;
   void Cancel() { cancelled_.store(true, std::memory_order_relaxed); }
 
-  /// ResourceExhausted when the query's limit would be passed; the message
-  /// names the limit. A failed charge leaves the count as it was.
+  /// ResourceExhausted when the query's limit, or that of all queries, would be
+  /// passed; the message names the limit. A failed charge leaves the count as it was.
   absl::Status ChargeSamples(int64_t samples);
+  /// The same for samples that are computed, not loaded.
+  absl::Status HoldSamples(int64_t samples);
+  void ReleaseSamples(int64_t samples);
   absl::Status ChargeBytes(int64_t bytes);
   void ReleaseBytes(int64_t bytes);
 
+  /// All samples that were charged as loaded, released or not.
   int64_t samples() const { return samples_.load(std::memory_order_relaxed); }
   int64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
   int64_t bytes_peak() const {
@@ -61,6 +79,7 @@ class QueryContext {
   const Limits limits_;
   std::atomic<bool> cancelled_{false};
   std::atomic<int64_t> samples_{0};
+  std::atomic<int64_t> samples_held_{0};
   std::atomic<int64_t> bytes_{0};
   std::atomic<int64_t> bytes_peak_{0};
   mutable Mutex mutex_;

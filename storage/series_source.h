@@ -30,6 +30,9 @@ struct SelectHints {
   /// Labels the caller needs: those in `grouping` (by), or all but those.
   std::span<const std::string> grouping;
   bool by = false;
+  /// The labels that the caller does not need may be left out of
+  /// SeriesSet::labels(), whose label sets need not be unique then.
+  bool project = false;
   /// At most so many series are needed; 0: all.
   int64_t limit = 0;
   /// The coarsest resolution of downsampled data that is acceptable; 0: raw.

@@ -104,6 +104,7 @@ DatabaseOptions DatabaseOptionsOf(const ServeFlags& flags,
   o.query_timeout_ms = flags.DurationMs("query.timeout");
   o.query_samples_max = flags.Number("query.max-samples");
   o.query_bytes_max = flags.Number("query.max-bytes");
+  o.queries_bytes_max = flags.Number("query.max-total-bytes");
   o.query_threads_max =
       static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   o.delayed_name_removal = flags.Feature("promql-delayed-name-removal");

@@ -124,10 +124,19 @@ TEST_F(EngineTest, FillingRefusesDuplicatesBesideAnEmptySide) {
 TEST_F(EngineTest, SamplesAreBounded) {
   QueryContext::Limits limits;
   limits.samples_max = 1000;
-  const auto result =
-      Run("sum(rate(m_total[5m]))", {0, 600'000, 15'000, 0}, limits);
+  const QueryParameters p = {0, 600'000, 15'000, 0};
+  const auto result = Run("rate(m_total[5m])", p, limits);
   EXPECT_EQ(result.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(Message(result.status())), HasSubstr("samples"));
+  // What counts are the samples that are held at once, a series' here.
+  for (const char* query : {"sum(rate(m_total[5m]))", "sum(m_total)"}) {
+    limits.samples_max = 100;
+    EXPECT_TRUE(Run(query, p, limits).ok()) << query;
+    limits.samples_max = 20;
+    EXPECT_EQ(Run(query, p, limits).status().code(),
+              absl::StatusCode::kResourceExhausted)
+        << query;
+  }
 }
 
 TEST_F(EngineTest, BytesAreBounded) {

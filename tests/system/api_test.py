@@ -253,7 +253,7 @@ def test_thousands_of_idle_connections():
 
 
 def test_query_budgets():
-    with filled("--query.max-samples=100", "--query.max-bytes=1MB") as server:
+    with filled("--query.max-samples=10", "--query.max-bytes=1MB") as server:
         status, answer = server.get("/api/v1/query", query="sum(rate(node_load1[10m]))",
                                     time=seconds(T0 + 600_000))
         assert (status, answer["errorType"]) == (422, "execution"), answer
