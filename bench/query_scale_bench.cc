@@ -41,7 +41,7 @@ int64_t PeakRssKb() {
 absl::StatusOr<std::unique_ptr<Database>> Open(const char* directory) {
   DatabaseOptions options;
   options.directory = directory;
-  options.retention_ms = int64_t{100} * 365 * 86'400'000;
+  options.retention.time_ms = int64_t{100} * 365 * 86'400'000;
   options.wal_fsync = FsyncMode::kNever;
   options.query_timeout_ms = 0;
   return Database::Open(options);

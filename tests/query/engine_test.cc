@@ -155,6 +155,37 @@ TEST_F(EngineTest, BytesAreBounded) {
   }
 }
 
+TEST_F(EngineTest, QueriesShareABudget) {
+  QueryContext::Limits limits;
+  limits.budget = std::make_shared<QueryBudget>(200'000);
+  {
+    QueryContext other(Clock::System(), limits);
+    ASSERT_TRUE(other.ChargeBytes(150'000).ok());
+    const auto result = Run("m_total", {0, 600'000, 5'000, 0}, limits);
+    EXPECT_EQ(result.status().code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_THAT(std::string(Message(result.status())),
+                HasSubstr("--query.max-total-bytes"));
+    EXPECT_EQ(limits.budget->bytes, 150'000);
+  }
+  EXPECT_EQ(limits.budget->bytes, 0);
+  EXPECT_TRUE(Run("m_total", {0, 60'000, 5'000, 0}, limits).ok());
+  EXPECT_EQ(limits.budget->bytes, 0);
+}
+
+// The pairs of a cross join are charged as they are found.
+TEST_F(EngineTest, ACrossJoinIsBounded) {
+  QueryContext::Limits limits;
+  limits.bytes_max = 1'000'000;
+  const auto result =
+      Run("m_total * on () group_left m_total", {0, 0, 0, 0}, limits);
+  EXPECT_FALSE(result.ok());
+  limits.bytes_max = 100'000;
+  EXPECT_EQ(Run("m_total * on () group_left m_total", {0, 0, 0, 0}, limits)
+                .status()
+                .code(),
+            absl::StatusCode::kResourceExhausted);
+}
+
 TEST_F(EngineTest, ASubqueryHasAMostNumberOfSteps) {
   const auto result = Instant("sum_over_time(vector(1)[100y:1ms])", 0);
   EXPECT_EQ(result.status().code(), absl::StatusCode::kResourceExhausted);

@@ -106,6 +106,17 @@ TEST_F(IndexReaderTest, LabelsComeBack) {
   }
 }
 
+TEST_F(IndexReaderTest, SomeLabelsComeBack) {
+  std::mt19937_64 random(TestSeed());
+  Fill(RandomSeries(&random, 600));
+  const std::vector<std::string> names = {"__name__", "job", "not_there"};
+  SeriesLabels labels(index_, names);
+  for (uint32_t id = 0; id < all_.size(); ++id) {
+    const Labels wanted = LabelsBuilder(all_[id]).Keep(names).Build();
+    ASSERT_EQ(labels.Read(id)->ToString(), wanted.ToString());
+  }
+}
+
 TEST_F(IndexReaderTest, FindsWhatANaiveSearchFinds) {
   std::mt19937_64 random(TestSeed());
   const std::vector<std::string> names = {"__name__", "job",  "pod",
