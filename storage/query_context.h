@@ -53,7 +53,8 @@ class QueryContext {
   void Cancel() { cancelled_.store(true, std::memory_order_relaxed); }
 
   /// ResourceExhausted when the query's limit, or that of all queries, would be
-  /// passed; the message names the limit. A failed charge leaves the count as it was.
+  /// passed; the message names the limit. A failed charge leaves the count as
+  /// it was.
   absl::Status ChargeSamples(int64_t samples);
   /// The same for samples that are computed, not loaded.
   absl::Status HoldSamples(int64_t samples);
