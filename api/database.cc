@@ -67,6 +67,9 @@ class DatabaseImpl final : public Database {
   absl::StatusOr<promql::QueryResult> QueryRange(
       QueryContext& context, std::string_view query, int64_t start_ms,
       int64_t end_ms, int64_t step_ms, int64_t lookback_ms) const override;
+  absl::StatusOr<promql::Explanation> Explain(
+      QueryContext& context, std::string_view query, int64_t start_ms,
+      int64_t end_ms, int64_t step_ms, bool analyze) const override;
 
   absl::StatusOr<Listing<Labels>> Series(
       QueryContext& context, const ListingRange& range) const override;
@@ -343,6 +346,21 @@ absl::StatusOr<promql::QueryResult> DatabaseImpl::QueryRange(
   parameters.step_ms = step_ms;
   parameters.lookback_ms = lookback_ms;
   return engine()->Run(context, db_->source(), query, parameters);
+}
+
+absl::StatusOr<promql::Explanation> DatabaseImpl::Explain(
+    QueryContext& context, std::string_view query, int64_t start_ms,
+    int64_t end_ms, int64_t step_ms, bool analyze) const {
+  promql::QueryParameters parameters;
+  parameters.start_ms = start_ms;
+  parameters.end_ms = end_ms;
+  parameters.step_ms = step_ms;
+  parameters.explain = analyze ? promql::ExplainMode::kAnalyze
+                               : promql::ExplainMode::kPlan;
+  VARVE_ASSIGN_OR_RETURN(
+      const promql::QueryResult result,
+      engine()->Run(context, db_->source(), query, parameters));
+  return *result.explanation;
 }
 
 // ------------------------------------------------------------------- listings

@@ -81,6 +81,8 @@ class HttpRoutes final : public HttpHandler {
   WebResponse NotImplemented(WebRequest& request);
   struct QueryCall;
   WebResponse RunQuery(WebRequest& request, const QueryCall& call);
+  WebResponse ExplainQuery(const WebRequest& request, const QueryCall& call,
+                           QueryContext& context);
 
   // http_routes_running.cc
   WebResponse RunningQueries(WebRequest& request);

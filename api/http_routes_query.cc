@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "api/http_explain.h"
 #include "api/http_params.h"
 #include "api/http_routes.h"
 #include "api/json_writer.h"
@@ -318,6 +319,11 @@ WebResponse QueueTimeout() {
       absl::DeadlineExceededError("query timed out in query queue"));
 }
 
+bool WantsExplanation(const WebRequest& request) {
+  const std::string_view value = request.Param("explain");
+  return !value.empty() && value != "0" && value != "false";
+}
+
 }  // namespace
 
 /// What Query and QueryRange have in common, and what they do not.
@@ -344,6 +350,7 @@ WebResponse HttpRoutes::RunQuery(WebRequest& request, const QueryCall& call) {
   const QueryRegistry::Running running(&running_, context.get(), query,
                                        request.path, request.client);
   if (WaitedTooLong(request, *context)) return QueueTimeout();
+  if (WantsExplanation(request)) return ExplainQuery(request, call, *context);
   Timing timing{request.arrived_ns, options_.clock->MonotonicNs(), 0};
   auto result = call.Run(db(), *context, query);
   timing.ended_ns = options_.clock->MonotonicNs();
@@ -360,6 +367,20 @@ WebResponse HttpRoutes::RunQuery(WebRequest& request, const QueryCall& call) {
   if (!result.ok()) return QueryError(result.status());
   stats = request.Param("stats").empty() ? "" : ",\"stats\":" + stats;
   return Answer(*std::move(result), call.limit, std::move(stats));
+}
+
+/// `explain=analyze` runs the query; any other value but 0 and false does not.
+WebResponse HttpRoutes::ExplainQuery(const WebRequest& request,
+                                     const QueryCall& call,
+                                     QueryContext& context) {
+  const RangeParams& range = call.range;
+  const auto explanation = db().Explain(
+      context, request.Param("query"), range.start_ms, range.end_ms,
+      range.step_ms, request.Param("explain") == "analyze");
+  if (!explanation.ok()) return QueryError(explanation.status());
+  std::string data = "{\"explanation\":";
+  AppendExplanation(*explanation, &data);
+  return ApiSuccess(data + "}");
 }
 
 WebResponse HttpRoutes::Query(WebRequest& request) {

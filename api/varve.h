@@ -176,7 +176,12 @@ class Database {
   virtual absl::StatusOr<promql::QueryResult> QueryRange(
       QueryContext& context, std::string_view query, int64_t start_ms,
       int64_t end_ms, int64_t step_ms, int64_t lookback_ms = 0) const = 0;
-  /// The same with a context of its own.
+  /// How a query would be evaluated (step_ms 0: at start_ms) and, with
+  /// `analyze`, what that took, which evaluates it.
+  virtual absl::StatusOr<promql::Explanation> Explain(
+      QueryContext& context, std::string_view query, int64_t start_ms,
+      int64_t end_ms, int64_t step_ms, bool analyze) const = 0;
+  /// The same as Query with a context of its own.
   absl::StatusOr<promql::QueryResult> Query(std::string_view query,
                                             int64_t time_ms) const {
     return Query(*NewQueryContext(), query, time_ms);

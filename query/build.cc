@@ -1,5 +1,6 @@
 #include "query/aggregate.h"
 #include "query/binary.h"
+#include "query/explain.h"
 #include "query/functions.h"
 #include "query/invariant.h"
 #include "query/merge_duplicates.h"
@@ -68,10 +69,9 @@ absl::StatusOr<OperatorPtr> BuildAggregate(const PlanNode& node,
   }
 }
 
-}  // namespace
-
-absl::StatusOr<OperatorPtr> Build(const PlanNode& node, EvalContext& context,
-                                  const StepGrid& grid) {
+absl::StatusOr<OperatorPtr> BuildNode(const PlanNode& node,
+                                      EvalContext& context,
+                                      const StepGrid& grid) {
   switch (node.kind) {
     case PlanKind::kNumber:
       return MakeConstant(node.number, context, grid);
@@ -112,6 +112,15 @@ absl::StatusOr<OperatorPtr> Build(const PlanNode& node, EvalContext& context,
       break;  // never operators of their own
   }
   VARVE_CHECK(false);
+}
+
+}  // namespace
+
+absl::StatusOr<OperatorPtr> Build(const PlanNode& node, EvalContext& context,
+                                  const StepGrid& grid) {
+  VARVE_ASSIGN_OR_RETURN(OperatorPtr op, BuildNode(node, context, grid));
+  if (context.profile == nullptr) return op;
+  return MakeProfiled(node, context, context.profile, std::move(op));
 }
 
 }  // namespace varve::promql

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "query/bounds.h"
+#include "query/explain.h"
 #include "query/merge_duplicates.h"
 #include "query/parser.h"
 #include "query/plan.h"
@@ -173,6 +174,16 @@ absl::StatusOr<QueryResult> Engine::Run(
                    parameters.lookback_ms > 0 ? parameters.lookback_ms
                                               : options_.lookback_ms};
   QueryResult result;
+  Profile profile;
+  const auto explain = [&](const Profile* costs) {
+    result.explanation =
+        std::make_shared<const Explanation>(Explain(*plan->root, costs));
+  };
+  if (parameters.explain == ExplainMode::kPlan) {
+    explain(nullptr);
+    return result;
+  }
+  if (parameters.explain == ExplainMode::kAnalyze) eval.profile = &profile;
   const absl::Status status = RunPlan(*plan, eval, &result);
   if (!status.ok()) return status;
   result.warnings = annotations.Warnings();
@@ -181,6 +192,7 @@ absl::StatusOr<QueryResult> Engine::Run(
   }
   result.infos = annotations.Infos();
   result.samples_total = eval.samples_total;
+  if (eval.profile != nullptr) explain(&profile);
   return result;
 }
 

@@ -32,6 +32,8 @@ struct QueryParameters {
   int64_t step_ms = 0;
   /// Overrides EngineOptions::lookback_ms when > 0.
   int64_t lookback_ms = 0;
+  /// Not kNone: the result is its explanation, and nothing else.
+  ExplainMode explain = ExplainMode::kNone;
 };
 
 /// Evaluates PromQL over a source. Errors: InvalidArgument (parse and type

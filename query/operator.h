@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "query/annotations.h"
@@ -76,6 +77,9 @@ struct Row {
   void Remove(size_t step) { SetFloat(step, StaleNan()); }
 };
 
+struct PlanNode;
+struct OperatorCost;
+
 /// What all operators of one query share. Outlives them.
 struct EvalContext {
   QueryContext& query;
@@ -85,6 +89,8 @@ struct EvalContext {
   int64_t lookback_ms = 0;
   /// Samples that selectors handed to operators, as Prometheus counts them.
   int64_t samples_total = 0;
+  /// Where costs are gathered; null: nobody wants to know. See explain.h.
+  std::unordered_map<const PlanNode*, OperatorCost>* profile = nullptr;
 };
 
 /// What a consumer needs of series that come in batches.

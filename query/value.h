@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "query/ast.h"
+#include "query/explanation.h"
 #include "storage/histogram.h"
 #include "storage/labels.h"
 
@@ -45,6 +46,8 @@ struct QueryResult {
 
   int64_t samples_total = 0;
   int64_t samples_peak = 0;
+  /// Null unless it was asked for.
+  std::shared_ptr<const Explanation> explanation;
 };
 
 }  // namespace varve::promql

@@ -47,31 +47,46 @@ void QueryCommand::AddTo(CLI::App* app) {
   query_ = app->add_subcommand("query", "Ask a server.")->require_subcommand(1);
   instant_ = AddCommand(query_, "instant", "Evaluate PromQL at one moment.");
   range_ = AddCommand(query_, "range", "Evaluate PromQL over a time range.");
+  explain_ = AddCommand(query_, "explain", "Show how PromQL is evaluated.");
+  analyze_ = AddCommand(query_, "analyze",
+                        "Evaluate PromQL and show what each operator took.");
   series_ = AddCommand(query_, "series", "List series.");
   labels_ = AddCommand(query_, "labels",
                        "List the names of labels, or the values of one.");
-  for (CLI::App* command : {instant_, range_}) {
+  for (CLI::App* command : {instant_, range_, explain_, analyze_}) {
     command->add_option("EXPRESSION", expression_, "PromQL.")->required();
   }
-  instant_->add_option("--time", time_, "Unix or RFC 3339; default: now.");
+  for (CLI::App* command : {instant_, explain_, analyze_}) {
+    command->add_option("--time", time_, "Unix or RFC 3339; default: now.");
+  }
   range_->add_option("--step", step_, "Seconds or a duration.")
       ->capture_default_str();
+  for (CLI::App* command : {explain_, analyze_}) {
+    command->add_flag("--range", over_range_,
+                      "As `range` would, from --start to --end by --step.");
+    command->add_option("--step", step_, "Seconds or a duration.")
+        ->capture_default_str();
+  }
   series_->add_option("SELECTOR", selectors_, "Like up{job=\"x\"}.")
       ->required();
   labels_->add_option("NAME", label_, "The label whose values are listed.");
   labels_->add_option("--match", selectors_, "Only of these series.");
-  for (CLI::App* command : {range_, series_, labels_}) {
+  for (CLI::App* command : {range_, explain_, analyze_, series_, labels_}) {
     CLI::Option* start = command->add_option(
         "--start", start_, "Unix or RFC 3339; of range: an hour ago.");
     command->add_option("--end", end_, "Unix or RFC 3339; of range: now.")
         ->needs(start);
   }
-  for (CLI::App* command : {instant_, series_, labels_}) {
+  for (CLI::App* command : {instant_, explain_, analyze_, series_, labels_}) {
     command->add_option("--format", format_, "table or json.")
         ->check(CLI::IsMember({"table", "json"}));
   }
   range_->add_option("--format", format_, "plot, table or json.")
       ->check(CLI::IsMember({"plot", "table", "json"}));
+}
+
+bool QueryCommand::IsRange() const {
+  return range_->parsed() || over_range_;
 }
 
 QueryCommand::Params QueryCommand::ParamsOf() const {
@@ -82,8 +97,10 @@ QueryCommand::Params QueryCommand::ParamsOf() const {
   add("query", expression_);
   add("time", time_);
   add("limit", limit_);
+  if (explain_->parsed()) add("explain", "1");
+  if (analyze_->parsed()) add("explain", "analyze");
   for (const std::string& selector : selectors_) add("match[]", selector);
-  if (!range_->parsed()) {
+  if (!IsRange()) {
     add("start", start_);
     add("end", end_);
     return params;
@@ -97,8 +114,10 @@ QueryCommand::Params QueryCommand::ParamsOf() const {
 
 std::string QueryCommand::Target() const {
   std::string path = "labels";
-  if (instant_->parsed()) path = "query";
-  if (range_->parsed()) path = "query_range";
+  if (instant_->parsed() || explain_->parsed() || analyze_->parsed()) {
+    path = "query";
+  }
+  if (IsRange()) path = "query_range";
   if (series_->parsed()) path = "series";
   if (!label_.empty()) path = "label/" + PercentEncode(label_) + "/values";
   std::string url = url_;

@@ -12,8 +12,8 @@ class App;
 
 namespace varve {
 
-/// `varve query instant|range|series|labels`: asks a server of the Prometheus
-/// API and prints its answer.
+/// `varve query instant|range|explain|analyze|series|labels`: asks a server of
+/// the Prometheus API and prints its answer.
 class QueryCommand {
  public:
   void AddTo(CLI::App* app);
@@ -29,14 +29,18 @@ class QueryCommand {
 
   CLI::App* AddCommand(CLI::App* query, const char* name, const char* what);
   Params ParamsOf() const;
+  bool IsRange() const;
   int Print(int status, const std::string& body) const;
 
   CLI::App* query_ = nullptr;
   CLI::App* instant_ = nullptr;
   CLI::App* range_ = nullptr;
+  CLI::App* explain_ = nullptr;
+  CLI::App* analyze_ = nullptr;
   CLI::App* series_ = nullptr;
   CLI::App* labels_ = nullptr;
   std::string url_ = "http://127.0.0.1:9090";
+  bool over_range_ = false;
   std::string format_;
   std::string expression_;
   std::vector<std::string> selectors_;

@@ -162,9 +162,44 @@ std::string ListText(const array& list) {
   return out;
 }
 
+/// A line for each operator, its inputs below it and further in. Costs are
+/// those of the operator and all below.
+void Explained(const element& node, const std::string& indent,
+               std::vector<Line>* lines) {
+  const auto text = [](const element& from, const char* key) {
+    element value;
+    return from[key].get(value) == simdjson::SUCCESS ? TextOf(value) : "";
+  };
+  Line line(4);
+  element cost;
+  if (node["cost"].get(cost) == simdjson::SUCCESS) {
+    const double seconds =
+        std::strtod(text(cost, "timeSeconds").c_str(), nullptr);
+    line = {fmt::format("{:.3f} ms", seconds * 1e3), text(cost, "series"),
+            text(cost, "samples"), text(cost, "bytes")};
+  }
+  std::string what =
+      indent + text(node, "operator") + "  " + text(node, "text");
+  array details;
+  if (node["details"].get(details) == simdjson::SUCCESS) {
+    for (const element detail : details) what += "  " + TextOf(detail);
+  }
+  line.push_back(std::move(what));
+  lines->push_back(std::move(line));
+  array inputs;
+  if (node["inputs"].get(inputs) != simdjson::SUCCESS) return;
+  for (const element input : inputs) Explained(input, indent + "  ", lines);
+}
+
 std::string DataText(const element& data, QueryView view) {
   array list;
   if (data.get(list) == simdjson::SUCCESS) return ListText(list);
+  element explanation;
+  if (data["explanation"].get(explanation) == simdjson::SUCCESS) {
+    std::vector<Line> lines = {{"time", "series", "samples", "bytes", ""}};
+    Explained(explanation, "", &lines);
+    return Table(lines);
+  }
   element result;
   if (data["result"].get(result) != simdjson::SUCCESS) {
     return TextOf(data) + "\n";

@@ -106,6 +106,18 @@ TEST_F(HttpRoutesTest, ListsAndCancelsARunningQuery) {
             R"(200 {"status":"success","data":{"queries":[]}})");
 }
 
+TEST_F(HttpRoutesTest, ExplainsQueries) {
+  EXPECT_EQ(Get("/api/v1/query?query=sum(up)&time=60&explain=1"),
+            R"(200 {"status":"success","data":{"explanation":)"
+            R"x({"operator":"aggregation","text":"sum(up)","inputs":[)x"
+            R"({"operator":"selector","text":"up"}]}}})");
+  const std::string analyzed =
+      Get("/api/v1/query?query=sum(up)&time=60&explain=analyze");
+  EXPECT_THAT(analyzed, HasSubstr(R"("cost":{"timeSeconds":)"));
+  EXPECT_THAT(analyzed, HasSubstr(R"("series":2,"samples":10,"bytes":)"));
+  EXPECT_THAT(Get("/api/v1/query?query=sum(&explain=1"), HasSubstr("400 "));
+}
+
 TEST_F(HttpRoutesTest, QueriesAreLogged) {
   MemoryFileSystem fs;
   HttpRoutesOptions options;

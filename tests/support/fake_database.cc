@@ -59,6 +59,21 @@ absl::StatusOr<promql::QueryResult> FakeDatabase::QueryRange(
                                 {start_ms, end_ms, step_ms, lookback_ms});
 }
 
+absl::StatusOr<promql::Explanation> FakeDatabase::Explain(
+    QueryContext& context, std::string_view query, int64_t start_ms,
+    int64_t end_ms, int64_t step_ms, bool analyze) const {
+  promql::QueryParameters parameters;
+  parameters.start_ms = start_ms;
+  parameters.end_ms = end_ms;
+  parameters.step_ms = step_ms;
+  parameters.explain =
+      analyze ? promql::ExplainMode::kAnalyze : promql::ExplainMode::kPlan;
+  VARVE_ASSIGN_OR_RETURN(
+      const promql::QueryResult result,
+      promql::Engine({}).Run(context, map, query, parameters));
+  return *result.explanation;
+}
+
 absl::StatusOr<Listing<Labels>> FakeDatabase::Series(
     QueryContext& context, const ListingRange& range) const {
   std::vector<Labels> found;

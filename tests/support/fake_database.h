@@ -49,6 +49,11 @@ class FakeDatabase final : public Database {
   absl::StatusOr<promql::QueryResult> QueryRange(
       QueryContext& context, std::string_view query, int64_t start_ms,
       int64_t end_ms, int64_t step_ms, int64_t lookback_ms) const override;
+  absl::StatusOr<promql::Explanation> Explain(QueryContext& context,
+                                              std::string_view query,
+                                              int64_t start_ms, int64_t end_ms,
+                                              int64_t step_ms,
+                                              bool analyze) const override;
   absl::StatusOr<Listing<Labels>> Series(
       QueryContext& context, const ListingRange& range) const override;
   absl::StatusOr<Listing<std::string>> LabelNames(

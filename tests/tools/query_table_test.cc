@@ -47,6 +47,17 @@ TEST(QueryTableTest, RangesAreTablesOrPlots) {
             "up      7     0..7   ▁█\n");
 }
 
+TEST(QueryTableTest, ExplanationsAreTrees) {
+  EXPECT_EQ(Shown(R"({"status":"success","data":{"explanation":{)"
+                  R"x("operator":"aggregation","text":"sum(up)","cost":{)x"
+                  R"("timeSeconds":0.5,"series":1,"samples":2,"bytes":30},)"
+                  R"("inputs":[{"operator":"selector","text":"up",)"
+                  R"("details":["offset=5ms"]}]}}})"),
+            "time        series  samples  bytes  \n"
+            "500.000 ms  1       2        30     aggregation  sum(up)\n"
+            "                                      selector  up  offset=5ms\n");
+}
+
 TEST(QueryTableTest, ErrorsSayWhatTheServerSays) {
   EXPECT_EQ(Shown(R"({"status":"error","errorType":"x","error":"no"})"),
             "error: no");
