@@ -236,6 +236,11 @@ void BenchReads(const SeriesSource& source, const SelectHints& hints,
   select("group=, pod=~\"literal.*\"", {by_group, by_prefix});
   select("group=, pod=~\"a|b\"",
          {by_group, Regex("pod", std::string(pod) + "|none")});
+  const std::string base(pod_prefix);
+  select("metric, pod=~\"a|b|c\"",
+         {by_metric, Regex("pod", std::string(pod) + "|none|other")});
+  select("metric, pod=~\"(a|b)-.*\"",
+         {by_metric, Regex("pod", "(" + base + "|other-).*")});
   select("pod=~\".*literal.*\"", {by_middle});
   select("group=, pod=~\".*literal.*\"", {by_group, by_middle});
   select("metric, group=", {by_metric, by_group});

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -59,7 +60,12 @@ void CheckMatcher(const std::vector<std::string>& lines) {
   for (const std::string& value : lines) {
     const bool matches = positive->Matches(value);
     VARVE_CHECK(matches != negative->Matches(value));
-    VARVE_CHECK(!matches || value.starts_with(positive->prefix()));
+    const auto prefixes = positive->prefixes();
+    VARVE_CHECK(!matches || prefixes.empty() ||
+                std::any_of(prefixes.begin(), prefixes.end(),
+                            [&](const std::string& prefix) {
+                              return value.starts_with(prefix);
+                            }));
   }
   for (const std::string& literal : positive->literals()) {
     VARVE_CHECK(positive->Matches(literal));

@@ -96,10 +96,16 @@ class IndexReader {
   }
 
   /// Calls f(ordinal, value) for the values that `matcher` (null: every value)
-  /// might match by its literals or prefix, in order, until f gives false.
+  /// might match by its prefixes, in order, until f gives false.
   template <typename F>
   absl::Status ForEachValue(const QueryContext& context, const Name& name,
                             const Matcher* matcher, const F& f) const;
+  /// The same of one prefix; false when f gave that.
+  template <typename F>
+  absl::StatusOr<bool> ForEachWithPrefix(const QueryContext& context,
+                                         const Name& name,
+                                         std::string_view prefix,
+                                         const F& f) const;
   absl::StatusOr<std::vector<uint32_t>> MatchingOrdinals(
       const QueryContext& context, const Name& name, const Matcher& matcher,
       bool wanted) const;

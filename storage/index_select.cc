@@ -9,9 +9,10 @@
 namespace varve {
 namespace {
 
-bool IsLiteral(const Matcher& m) {
-  return !m.literals().empty() && !m.negative();
-}
+/// So many are looked up sooner than what they might be taken from.
+constexpr size_t kFewValues = 8;
+
+bool IsLiteral(const Matcher& m) { return !m.literals().empty(); }
 
 /// Matches whatever the value is, as Grafana's ".*" for "all" does.
 bool MatchesAll(const Matcher& m) {
@@ -43,11 +44,10 @@ size_t ResultLimit(int64_t limit) {
 }  // namespace
 
 template <typename F>
-absl::Status IndexReader::ForEachValue(const QueryContext& context,
-                                       const Name& name, const Matcher* matcher,
-                                       const F& f) const {
-  const std::string_view prefix =
-      matcher == nullptr ? std::string_view() : matcher->prefix();
+absl::StatusOr<bool> IndexReader::ForEachWithPrefix(const QueryContext& context,
+                                                    const Name& name,
+                                                    std::string_view prefix,
+                                                    const F& f) const {
   const size_t end = name.first_row + name.row_count;
   for (size_t row = FindRow(name, prefix); row < end; ++row) {
     VARVE_RETURN_IF_ERROR(context.Check());
@@ -55,13 +55,29 @@ absl::Status IndexReader::ForEachValue(const QueryContext& context,
     for (size_t i = 0; i < terms.size(); ++i) {
       const std::string_view value = terms.value(i);
       if (!value.starts_with(prefix)) {
-        if (value > prefix) return absl::OkStatus();
+        if (value > prefix) return true;
         continue;
       }
-      if (!f(terms.first() + static_cast<uint32_t>(i), value)) {
-        return absl::OkStatus();
-      }
+      if (!f(terms.first() + static_cast<uint32_t>(i), value)) return false;
     }
+  }
+  return true;
+}
+
+template <typename F>
+absl::Status IndexReader::ForEachValue(const QueryContext& context,
+                                       const Name& name, const Matcher* matcher,
+                                       const F& f) const {
+  const auto prefixes =
+      matcher == nullptr ? std::span<const std::string>() : matcher->prefixes();
+  // Each is a row to read at least.
+  if (prefixes.empty() || prefixes.size() > name.row_count) {
+    return ForEachWithPrefix(context, name, "", f).status();
+  }
+  for (const std::string& prefix : prefixes) {
+    VARVE_ASSIGN_OR_RETURN(const bool more,
+                           ForEachWithPrefix(context, name, prefix, f));
+    if (!more) break;
   }
   return absl::OkStatus();
 }
@@ -70,22 +86,17 @@ absl::StatusOr<std::vector<uint32_t>> IndexReader::MatchingOrdinals(
     const QueryContext& context, const Name& name, const Matcher& matcher,
     bool wanted) const {
   std::vector<uint32_t> ordinals;
-  if (IsLiteral(matcher) && wanted) {
-    for (const std::string& literal : matcher.literals()) {
+  const auto listed = wanted ? matcher.literals() : matcher.excluded();
+  if (!listed.empty()) {
+    for (const std::string& value : listed) {
       VARVE_RETURN_IF_ERROR(context.Check());
       VARVE_ASSIGN_OR_RETURN(const std::optional<uint32_t> ordinal,
-                             FindOrdinal(name, literal));
+                             FindOrdinal(name, value));
       if (ordinal) ordinals.push_back(*ordinal);
     }
     return ordinals;
   }
-  if (matcher.type() == MatchType::kNotEqual && !wanted) {
-    VARVE_ASSIGN_OR_RETURN(const std::optional<uint32_t> ordinal,
-                           FindOrdinal(name, matcher.value()));
-    if (ordinal) ordinals.push_back(*ordinal);
-    return ordinals;
-  }
-  // The prefix says where matches are, so it does not help to find the others.
+  // Prefixes say where matches are, so they do not help to find the others.
   VARVE_RETURN_IF_ERROR(
       ForEachValue(context, name, wanted ? &matcher : nullptr,
                    [&](uint32_t ordinal, std::string_view value) {
@@ -111,7 +122,7 @@ std::vector<IndexReader::Candidates> IndexReader::Order(
   const auto rank = [](const Candidates& c) {
     if (c.exclude) return 3;
     if (IsLiteral(*c.matcher)) return 0;
-    return c.matcher->prefix().empty() ? 2 : 1;
+    return c.matcher->prefixes().empty() ? 2 : 1;
   };
   std::stable_sort(order.begin(), order.end(),
                    [&](const Candidates& a, const Candidates& b) {
@@ -216,8 +227,9 @@ absl::Status IndexReader::Narrow(const QueryContext& context,
     if (!ids->has_value()) *ids = AllIds();
     return FilterByCatalogue(context, c, &**ids);
   }
-  const bool one = c.matcher->type() == MatchType::kNotEqual;
-  if (ids->has_value() && !one && CatalogueIsCheaper(*c.name, **ids)) {
+  const size_t excluded = c.matcher->excluded().size();
+  const bool few = c.exclude && excluded > 0 && excluded <= kFewValues;
+  if (ids->has_value() && !few && CatalogueIsCheaper(*c.name, **ids)) {
     return FilterByCatalogue(context, c, &**ids);
   }
   VARVE_ASSIGN_OR_RETURN(
@@ -373,7 +385,7 @@ absl::StatusOr<std::vector<std::string>> IndexReader::LabelValues(
   // with a prefix says where to look.
   const Matcher* narrow = nullptr;
   for (const Matcher& m : matchers) {
-    if (!m.prefix().empty()) narrow = &m;
+    if (m.name() == label && !m.prefixes().empty()) narrow = &m;
   }
   VARVE_RETURN_IF_ERROR(ForEachValue(
       context, *name, narrow, [&](uint32_t, std::string_view value) {

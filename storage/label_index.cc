@@ -237,8 +237,8 @@ absl::StatusOr<RefSet> LabelIndex::SetOf(QueryContext& context,
       for (const std::string& literal : matcher.literals()) add(literal);
       return out;
     }
-    if (complement && matcher.type() == MatchType::kNotEqual) {
-      add(matcher.value());
+    if (complement && !matcher.excluded().empty()) {
+      for (const std::string& literal : matcher.excluded()) add(literal);
       return out;
     }
     values.reserve(name->values.size());
@@ -281,7 +281,8 @@ absl::StatusOr<std::vector<SeriesRef>> LabelIndex::Match(
   for (const Matcher* m : order) {
     VARVE_RETURN_IF_ERROR(context.Check());
     if (found && found->empty()) return std::vector<SeriesRef>();
-    const bool scans = m->literals().empty() || m->MatchesEmpty();
+    const bool scans =
+        m->MatchesEmpty() ? m->excluded().empty() : m->literals().empty();
     if (found && scans) {
       ReaderLock lock(&mutex_);
       const Name* name = FindName(m->name());

@@ -5,74 +5,26 @@
 #include <algorithm>
 
 #include "storage/labels.h"
+#include "storage/regex_shape.h"
 #include "storage/status_macros.h"
 
 namespace varve {
 
 struct Matcher::Regex {
-  explicit Regex(const std::string& pattern, const RE2::Options& options)
-      : re(pattern, options) {}
+  Regex(const std::string& pattern, const RE2::Options& options)
+      : re("^(?:" + pattern + ")$", options) {}
   RE2 re;
+  RegexShape shape;
 };
 
 namespace {
 
-constexpr size_t kLiteralsMax = 4096;
-
-/// Bytes of a regex that stand for anything but themselves.
-constexpr std::string_view kMetaBytes = "\\.+*?()|[]{}^$";
-
-/// Splits `a|b|c`, with or without one pair of brackets around it, when every
-/// alternative is a plain literal. False when it is anything else.
-bool SplitLiterals(std::string_view pattern, std::vector<std::string>* out) {
-  if (pattern.size() >= 2 && pattern.front() == '(' && pattern.back() == ')') {
-    pattern = pattern.substr(1, pattern.size() - 2);
-    if (pattern.starts_with("?:")) pattern.remove_prefix(2);
-  }
-  std::string literal;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    if (c == '|') {
-      out->push_back(std::move(literal));
-      literal.clear();
-    } else if (c == '\\' && i + 1 < pattern.size() &&
-               kMetaBytes.find(pattern[i + 1]) != std::string_view::npos) {
-      literal += pattern[++i];
-    } else if (kMetaBytes.find(c) != std::string_view::npos) {
-      return false;
-    } else {
-      literal += c;
-    }
-    if (out->size() > kLiteralsMax) return false;
-  }
-  out->push_back(std::move(literal));
-  std::sort(out->begin(), out->end());
-  out->erase(std::unique(out->begin(), out->end()), out->end());
-  return true;
-}
-
-/// The literal bytes that every match begins with.
-std::string LiteralPrefix(std::string_view pattern) {
-  if (pattern.find('|') != std::string_view::npos) return {};
-  std::string prefix;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    if (kMetaBytes.find(pattern[i]) != std::string_view::npos) {
-      // `ab*`, `ab?` and `ab{0,}` do not need the b.
-      const bool optional =
-          pattern[i] == '*' || pattern[i] == '?' || pattern[i] == '{';
-      if (optional) {
-        // A repetition takes the whole last character, which may be longer
-        // than a byte.
-        while (!prefix.empty() && (prefix.back() & 0xc0) == 0x80) {
-          prefix.pop_back();
-        }
-        if (!prefix.empty()) prefix.pop_back();
-      }
-      break;
-    }
-    prefix += pattern[i];
-  }
-  return prefix;
+/// RE2's `.` matches no byte that is not of UTF-8, so a shortcut for it is good
+/// for texts only that are UTF-8 for sure.
+bool IsAscii(std::string_view text) {
+  uint8_t bits = 0;
+  for (const char c : text) bits |= static_cast<uint8_t>(c);
+  return bits < 0x80;
 }
 
 /// What is wrong with a regex, in the words of Go's regexp/syntax.
@@ -142,22 +94,50 @@ absl::StatusOr<Matcher> Matcher::Create(MatchType type, std::string name,
       return InvalidArgument("error parsing regexp: {}: `{}`",
                              ErrorText(alone.error_code()), alone.error_arg());
     }
-    m.regex_ = std::make_shared<const Regex>("^(?:" + m.value_ + ")$", options);
-    if (!m.regex_->re.ok()) {
+    auto regex = std::make_shared<Regex>(m.value_, options);
+    if (!regex->re.ok()) {
       return InvalidArgument("error parsing regexp: {}: `{}`",
-                             ErrorText(m.regex_->re.error_code()), m.value_);
+                             ErrorText(regex->re.error_code()), m.value_);
     }
-    if (type == MatchType::kRegex) {
-      if (!SplitLiterals(m.value_, &m.literals_)) m.literals_.clear();
-      m.prefix_ = m.literals_.size() == 1 ? m.literals_.front()
-                                          : LiteralPrefix(m.value_);
-    }
-  } else if (type == MatchType::kEqual) {
-    m.literals_ = {m.value_};
-    m.prefix_ = m.value_;
+    regex->shape = ShapeOfRegex(m.value_);
+    m.regex_ = std::move(regex);
   }
   m.matches_empty_ = m.Matches("");
   return m;
+}
+
+std::span<const std::string> Matcher::values() const {
+  if (regex_ != nullptr) return regex_->shape.exact;
+  return {&value_, 1};
+}
+
+std::span<const std::string> Matcher::prefixes() const {
+  if (negative()) return {};
+  if (regex_ != nullptr) return regex_->shape.prefixes;
+  return value_.empty() ? std::span<const std::string>()
+                        : std::span(&value_, 1);
+}
+
+bool Matcher::RegexMatches(std::string_view v) const {
+  const RegexShape& shape = regex_->shape;
+  if (shape.is_set) {
+    return std::binary_search(shape.exact.begin(), shape.exact.end(), v);
+  }
+  if (!shape.prefixes.empty()) {
+    const auto after =
+        std::upper_bound(shape.prefixes.begin(), shape.prefixes.end(), v);
+    if (after == shape.prefixes.begin() || !v.starts_with(*(after - 1))) {
+      return false;
+    }
+    if (shape.any_tail && IsAscii(v)) return true;
+  } else if (!shape.suffix.empty()) {
+    if (!v.ends_with(shape.suffix)) return false;
+    if (IsAscii(v)) return true;
+  } else if (!shape.infix.empty()) {
+    if (v.find(shape.infix) == std::string_view::npos) return false;
+    if (IsAscii(v)) return true;
+  }
+  return RE2::FullMatch(re2::StringPiece(v.data(), v.size()), regex_->re);
 }
 
 bool Matcher::Matches(std::string_view v) const {
@@ -167,13 +147,9 @@ bool Matcher::Matches(std::string_view v) const {
     case MatchType::kNotEqual:
       return v != value_;
     case MatchType::kRegex:
-      if (!literals_.empty()) {
-        return std::binary_search(literals_.begin(), literals_.end(), v);
-      }
-      return v.starts_with(prefix_) &&
-             RE2::FullMatch(re2::StringPiece(v.data(), v.size()), regex_->re);
+      return RegexMatches(v);
     case MatchType::kNotRegex:
-      return !RE2::FullMatch(re2::StringPiece(v.data(), v.size()), regex_->re);
+      return !RegexMatches(v);
   }
   return false;
 }

@@ -3,6 +3,7 @@
 #include <absl/status/statusor.h>
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,7 +16,8 @@ std::string_view ToString(MatchType type);
 
 /// One label matcher of a selector. A label that is absent matches as "".
 /// Regexes are RE2 syntax, anchored at both ends, and `.` matches newlines.
-/// Immutable and thread-safe; copies share the compiled regex.
+/// What a regex says about the values without being run (storage/regex_shape.h)
+/// is used where it can. Immutable and thread-safe; copies share the regex.
 class Matcher {
  public:
   /// InvalidArgument when the regex does not compile; it names the regex.
@@ -32,12 +34,19 @@ class Matcher {
     return type_ == MatchType::kNotEqual || type_ == MatchType::kNotRegex;
   }
 
-  /// For a positive regex that is a plain alternation of literals (`a|b|c`):
-  /// exactly the values it matches, sorted, without duplicates. Empty if the
-  /// regex is not of that form. Equality matchers give their one value.
-  const std::vector<std::string>& literals() const { return literals_; }
-  /// Every value that matches starts with this ("" when nothing is known).
-  const std::string& prefix() const { return prefix_; }
+  /// When the matcher is positive and the values it matches are known, as of
+  /// `a|b|c` and `x-(a|[0-4])`: exactly these, sorted, without duplicates. Else
+  /// empty. Equality matchers give their one value.
+  std::span<const std::string> literals() const {
+    return negative() ? std::span<const std::string>() : values();
+  }
+  /// The same of a negative matcher, for what it does not match.
+  std::span<const std::string> excluded() const {
+    return negative() ? values() : std::span<const std::string>();
+  }
+  /// Every value that a positive matcher matches starts with one of these.
+  /// Sorted, none starts with another; empty: nothing is known.
+  std::span<const std::string> prefixes() const;
 
   /// As in PromQL: `name=~"value"`.
   std::string ToString() const;
@@ -46,12 +55,12 @@ class Matcher {
   struct Regex;
 
   Matcher() = default;
+  std::span<const std::string> values() const;
+  bool RegexMatches(std::string_view label_value) const;
 
   MatchType type_ = MatchType::kEqual;
   std::string name_;
   std::string value_;
-  std::string prefix_;
-  std::vector<std::string> literals_;
   std::shared_ptr<const Regex> regex_;
   bool matches_empty_ = false;
 };
