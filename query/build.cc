@@ -2,6 +2,7 @@
 #include "query/binary.h"
 #include "query/explain.h"
 #include "query/functions.h"
+#include "query/info.h"
 #include "query/invariant.h"
 #include "query/merge_duplicates.h"
 #include "query/plan.h"
@@ -82,6 +83,11 @@ absl::StatusOr<OperatorPtr> BuildNode(const PlanNode& node,
       return BuildTimestamp(node, context, grid);
     case PlanKind::kFunction:
       return BuildFunction(node, context, grid);
+    case PlanKind::kInfo: {
+      VARVE_ASSIGN_OR_RETURN(OperatorPtr base,
+                             Build(*node.inputs[0], context, grid));
+      return MakeInfo(node, context, std::move(base));
+    }
     case PlanKind::kRangeCall:
       return MakeRangeCall(node, context, grid);
     case PlanKind::kAggregate:

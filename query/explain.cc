@@ -72,6 +72,8 @@ std::string_view NameOf(PlanKind kind) {
       return "subquery";
     case PlanKind::kFunction:
       return "function";
+    case PlanKind::kInfo:
+      return "info";
     case PlanKind::kRangeCall:
       return "range function";
     case PlanKind::kTimestamp:

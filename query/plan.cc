@@ -246,6 +246,7 @@ class Planner {
       kind = name == "timestamp" ? PlanKind::kTimestamp
                                  : PlanKind::kStartTimestamp;
     }
+    if (name == "info") kind = PlanKind::kInfo;
     stats_calls_ += IsStatsCall(name) ? 1 : 0;
     bucket_calls_ += IsBucketCall(name) ? 1 : 0;
     VARVE_ASSIGN_OR_RETURN(

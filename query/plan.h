@@ -24,6 +24,7 @@ enum class PlanKind : uint8_t {
   kRange,           ///< a range vector selector
   kSubquery,        ///< input 0 on a grid of its own, as a range vector
   kFunction,        ///< an instant function; the inputs are the arguments
+  kInfo,            ///< info(); input 1 only says what is asked for
   kRangeCall,       ///< a function with a range vector among its arguments
   kTimestamp,       ///< timestamp() directly over a selector (input 0)
   kStartTimestamp,  ///< start_timestamp() likewise
